@@ -62,7 +62,10 @@ class _Group(click.Group):
 
 
 def _interrupted(ctx: click.Context) -> NoReturn:
-    _say(ctx, "interrupted", "interrupted; run the same command again to continue")
+    # An export is a folder that is written whole, and keeps nothing that it could continue from.
+    is_export = ctx.invoked_subcommand in ("export", "dense")
+    after = "no file was written" if is_export else "run the same command again to continue"
+    _say(ctx, "interrupted", f"interrupted; {after}")
     ctx.exit(EXIT_INTERRUPTED)
 
 

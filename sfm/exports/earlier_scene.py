@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sfm.colmap.model_poses import read_export_marker
-from sfm.exports.ownership import described, is_unchanged
+from sfm.exports.ownership import described, is_unchanged, refuse_foreign
 
 log = logging.getLogger(__name__)
 
+FOLDERS = ("depth", "confidence")
+"""Those of a scene, in the output folder."""
 SHOWN = "shown"
 """In the marker of a scene: the files of the model that it shows."""
 _FILES = ("cameras.bin", "images.bin")
@@ -19,6 +21,16 @@ _FILES = ("cameras.bin", "images.bin")
 def shown_model(root: Path) -> Mapping[str, list[object]]:
     """What tells the largest model of an output from others."""
     return {file: described(root / "sparse" / "0" / file) for file in _FILES}
+
+
+def refuse_foreign_folders(root: Path) -> None:
+    """Refuse an output where something else than an earlier scene has the place of a folder of the scene.
+
+    Raises:
+        WorkspaceError: naming the folder.
+    """
+    for part in FOLDERS:
+        refuse_foreign(root / part, "scene")
 
 
 def tell_of_earlier_scene(root: Path) -> None:

@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sfm.errors import ConfigError, InputError, WorkspaceError
+from sfm.errors import ConfigError, InputError
 from sfm.exports.cube_faces import has_panoramas, with_cube_faces
 from sfm.exports.formats import FORMATS
 from sfm.exports.gps import has_gps
 from sfm.exports.gps import strip_gps as strip_gps_of
 from sfm.exports.models import model_indices, read_model
-from sfm.exports.ownership import MARKER, Keeper, write_marker
+from sfm.exports.ownership import Keeper, refuse_foreign, write_marker
 from sfm.exports.source import DepthOptions, SceneOptions, Source
 from sfm.files.atomic import atomic_folder
 from sfm.files.scratch import scratch_folder
@@ -164,21 +164,3 @@ def _finished(out: Path) -> Path:
         )
     warn_of_unfinished(out)
     return out
-
-
-def refuse_foreign(destination: Path) -> None:
-    """Refuse to write into what is neither new, empty nor an earlier export.
-
-    Raises:
-        WorkspaceError: the place holds something else.
-    """
-    if os.path.exists(destination) and not os.path.isdir(destination):
-        raise WorkspaceError(f"{destination} is a file", hint="give a folder for the export")
-    if not os.path.isdir(destination) or (destination / MARKER).is_file():
-        return
-    entry = next(destination.iterdir(), None)
-    if entry is not None:
-        raise WorkspaceError(
-            f"{destination} is not empty and is not an earlier export (it holds {entry.name})",
-            hint="choose a new or empty folder",
-        )

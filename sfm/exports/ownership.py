@@ -9,8 +9,10 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from sfm.colmap.model_poses import EXPORT_MARKER, read_export_marker
+from sfm.errors import WorkspaceError
 from sfm.files.atomic import atomic_write_json
 
 log = logging.getLogger(__name__)
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 MARKER = EXPORT_MARKER
 """File in every exported folder that marks it as ours: our files, and the photo behind each exported name."""
 
+BESIDE = "beside"
+"""In the marker of a scene's first folder: the files beside it, as they were written last and before."""
 _KEPT = ".kept"
 _NUM_LISTED = 3
 
@@ -26,6 +30,48 @@ def write_marker(folder: Path, content: Mapping[str, object]) -> None:
     """Write down `content`, and all files in the folder as the export's own: size, time and hash of each."""
     files = {place.as_posix(): described(folder / place) for place in _files(folder)}
     atomic_write_json(folder / MARKER, {**content, "files": files})
+
+
+Kind = Literal["export", "scene", "models"]
+"""What a marked folder holds: a scene and models are parts of the output of a run."""
+_WORDS: Mapping[Kind, str] = {
+    "export": "an export",
+    "scene": "the scene of a run",
+    "models": "models of a run",
+}
+
+
+def refuse_foreign(destination: Path, kind: Kind = "export") -> None:
+    """Refuse to write into what is neither new, empty nor an earlier folder of this kind.
+
+    Raises:
+        WorkspaceError: the place holds something else.
+    """
+    if os.path.exists(destination) and not os.path.isdir(destination):
+        raise WorkspaceError(f"{destination} is a file", hint="give a folder for the export")
+    if not os.path.isdir(destination):
+        return
+    hint = "move it, or choose another output" if kind == "scene" else "choose a new or empty folder"
+    if (destination / MARKER).is_file():
+        holds = _kind_of(destination)
+        if holds not in (kind, None):
+            raise WorkspaceError(f"{destination} holds {_WORDS[holds]}, not {_WORDS[kind]}", hint=hint)
+        return
+    entry = next(destination.iterdir(), None)
+    if entry is not None:
+        raise WorkspaceError(
+            f"{destination} is not empty and is not an earlier export (it holds {entry.name})", hint=hint
+        )
+
+
+def _kind_of(folder: Path) -> Kind | None:
+    """None where its marker is damaged."""
+    marker = read_export_marker(folder)
+    if BESIDE in marker:
+        return "scene"
+    if "format" in marker:
+        return "export"
+    return "models" if (folder / "0").is_dir() else None
 
 
 def changed_files(folder: Path) -> tuple[PurePosixPath, ...]:

@@ -16,19 +16,15 @@ from tempfile import TemporaryDirectory
 from sfm.colmap.model_poses import read_export_marker
 from sfm.errors import InputError
 from sfm.exports.cube_faces import has_panoramas
-from sfm.exports.earlier_scene import SHOWN, shown_model
-from sfm.exports.exporting import refuse_foreign
-from sfm.exports.ownership import Keeper, described, is_unchanged, write_marker
+from sfm.exports.earlier_scene import FOLDERS, SHOWN, refuse_foreign_folders, shown_model
+from sfm.exports.ownership import BESIDE, Keeper, described, is_unchanged, write_marker
 from sfm.exports.source import Source
 from sfm.exports.views import write_views
 from sfm.files.atomic import atomic_folder
 
 log = logging.getLogger(__name__)
 
-_FOLDERS = ("depth", "confidence")
 _FILES = ("scene.glb", "views.json")
-_BESIDE = "beside"
-"""In the marker of the first folder: the files that lie beside it, as they were written last and before."""
 
 
 def write_scene(source: Source, scratch: Path) -> None:
@@ -54,19 +50,18 @@ def write_scene(source: Source, scratch: Path) -> None:
             "a camera of the model sees all around (EQUIRECTANGULAR), and the photos of a scene are flat",
             hint="sfm export --to 3dgs or nerfstudio takes six flat views of each",
         )
-    for part in _FOLDERS:
-        refuse_foreign(root / part)
+    refuse_foreign_folders(root)
     with TemporaryDirectory(dir=scratch) as name:
         made, before = Path(name), _written_before(root)
         write_views(source, made)
         # The files before stay ours until the last of the new ones has its place, should this be killed.
         beside = {file: [described(made / file), *before.get(file, [])[:1]] for file in _FILES}
-        for part in _FOLDERS:
+        for part in FOLDERS:
             keeper = Keeper()
             with atomic_folder(root / part, carry=keeper.carry) as folder:
                 for entry in sorted(os.listdir(made / part)):
                     shutil.move(made / part / entry, folder / entry)
-                write_marker(folder, {"format": "views", _BESIDE: beside, SHOWN: shown_model(root)})
+                write_marker(folder, {"format": "views", BESIDE: beside, SHOWN: shown_model(root)})
             keeper.report(root / part)
         for file in _FILES:
             _keep_changed(root / file, before.get(file, []))
@@ -75,7 +70,7 @@ def write_scene(source: Source, scratch: Path) -> None:
 
 def _written_before(root: Path) -> Mapping[str, list[object]]:
     """Descriptions of our files, by name."""
-    beside = read_export_marker(root / _FOLDERS[0]).get(_BESIDE)
+    beside = read_export_marker(root / FOLDERS[0]).get(BESIDE)
     if not isinstance(beside, dict):
         return {}
     return {name: known for name, known in beside.items() if isinstance(known, list)}

@@ -70,7 +70,7 @@ def read_photo_intrinsics(path: Path) -> PhotoIntrinsics:
             with the file and the line.
     """
     cameras: dict[str, KnownCamera] = {}
-    text = read_text(path, option="--intrinsics", what="a text file with a line a photo")
+    text = read_text(path, what="a text file with a line a photo")
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue

@@ -8,6 +8,7 @@ from .cameras.stretched_images import stretched
 from .cameras.wrong_cameras import WrongCamera, find_wrong_cameras
 from .depth.single_image import model_of_one_image
 from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
+from .judged_models import are_wrong, evidence_of
 from .measures.covisibility import predicted_overlaps
 from .measures.observations import num_points_of_images
 from .measures.shifts import camera_centres, shifts
@@ -20,8 +21,10 @@ from .pair_consistency.inconsistent_pairs import (
 )
 from .pair_consistency.measurements import Measurements
 from .pair_consistency.pair_rotations import read_rotations
+from .pose_consistency.pose_features import ModelEvidence
+from .pose_consistency.pose_judge import gain_of
 from .problem import MappingProblem
-from .registrar import MappingResult, are_wrong, reconstruct, refine_models
+from .registrar import MappingResult, reconstruct, refine_models
 from .scene.camera_models import with_focal_length
 from .scene.depth_source import DepthSource
 from .scene.existing_models import ExistingModels, known_part
@@ -43,6 +46,7 @@ __all__ = [
     "MappingResult",
     "MatchedPoints",
     "Measurements",
+    "ModelEvidence",
     "PairMatches",
     "PhotoSource",
     "TwoView",
@@ -51,9 +55,11 @@ __all__ = [
     "ambiguous_parts",
     "are_wrong",
     "camera_centres",
+    "evidence_of",
     "find_inconsistent_pairs",
     "find_wrong_cameras",
     "fit_lens",
+    "gain_of",
     "is_firm",
     "known_part",
     "lens_camera",

@@ -30,8 +30,8 @@ from .growing.known_poses import with_existing
 from .growing.posed_models import aligned_models
 from .growing.submodels import MappingContext, Submodel, continued, why_dropped
 from .growing.trials import rebuilt
+from .judged_models import deferred_pairs, has_pairs, judge_of
 from .pair_consistency.inconsistent_pairs import NO_DOUBT, InconsistencyReport
-from .pose_consistency.pose_judge import PoseJudge
 from .problem import MappingProblem
 from .refinement.final_refinement import note_model, refine_model
 from .scene.camera_models import with_focal_length
@@ -89,7 +89,7 @@ def reconstruct(
     discarded = Journal()
     with progress.task("register", len(scene.name_of), unit="photos") as task:
         context = MappingContext(scene, options, _CountOnce(task), poses=problem.poses)
-        known = [model for model in start if _has_pairs(scene, model)]
+        known = [model for model in start if has_pairs(scene, model)]
         if problem.config.aligns:
             submodels = _aligned_models(context, problem, discarded)
             start = () if problem.existing else start
@@ -97,7 +97,7 @@ def reconstruct(
             submodels = _grown_models(
                 context, problem, known, consistency, discarded, restart=restart, compares=compares
             )
-    unknown = (Submodel.of(model) for model in start if not _has_pairs(scene, model))
+    unknown = (Submodel.of(model) for model in start if not has_pairs(scene, model))
     kept = _kept(scene, [*submodels, *unknown], problem, discarded)
     for event, fields in discarded.entries:
         events.emit(STAGE, event, **fields)
@@ -128,44 +128,24 @@ def refine_models(
     if problem.config.mapper in PEERS or problem.keeps_aligned:
         return tuple(models)
     scene = Scene.open(problem.database, problem.depth, problem.photos)
-    judge = _judge(scene, problem, consistency)
+    judge = judge_of(scene, problem, consistency)
     context = MappingContext(scene, _options(scene, problem), lambda name: None, judge)
     refined: list[pycolmap.Reconstruction] = []
     for index, model in enumerate(models):
-        if (problem.frozen and problem.frozen.base_of(model)) or not _has_pairs(scene, model):
+        if (problem.frozen and problem.frozen.base_of(model)) or not has_pairs(scene, model):
             refined.append(copy.deepcopy(model))
             continue
         submodel = refine_model(
             context,
             Submodel.of(scene.with_all_keypoints(model)),
             problem.refine,
-            deferred=_deferred(problem, consistency.deferred),
+            deferred=deferred_pairs(problem, consistency.deferred),
             fixed_cameras=problem.fixed_cameras,
             cropped_cameras=problem.cropped_cameras,
         )
         refined.append(submodel.reconstruction)
         _publish(submodel.journal, submodel.reconstruction, index, events)
     return tuple(refined)
-
-
-def are_wrong(
-    problem: MappingProblem, models: Sequence[pycolmap.Reconstruction], consistency: InconsistencyReport
-) -> bool:
-    """Whether any model is probably folded or bent, by all its pairs.
-
-    False where none would be grown instead: with COLMAP's mappers, alignment, or trusted inconsistent pairs.
-
-    Args:
-        problem: as for `reconstruct`.
-        models: left unchanged.
-        consistency: of the verified pairs.
-    """
-    if problem.config.mapper in PEERS or problem.config.aligns or not problem.config.defers:
-        return False
-    scene = Scene.open(problem.database, photos=problem.photos)
-    judge = _judge(scene, problem, consistency)
-    known = (scene.with_all_keypoints(model) for model in models if _has_pairs(scene, model))
-    return judge is not None and any(judge.is_wrong(model) for model in known)
 
 
 def _reconstruct_with_peer(mapper: Peer, problem: MappingProblem, events: EventSink) -> MappingResult:
@@ -193,15 +173,6 @@ def _publish(journal: Journal, model: pycolmap.Reconstruction, index: int, event
     journal.publish(events, index)
 
 
-def _deferred(problem: MappingProblem, deferred: frozenset[Pair]) -> frozenset[Pair]:
-    return deferred if problem.config.defers else frozenset()
-
-
-def _judge(scene: Scene, problem: MappingProblem, consistency: InconsistencyReport) -> PoseJudge | None:
-    deferred = _deferred(problem, consistency.deferred)
-    return PoseJudge(scene, consistency.probability, deferred) if consistency.probability else None
-
-
 def _options(scene: Scene, problem: MappingProblem) -> MapperOptions:
     return mapper_options(
         problem.config,
@@ -212,11 +183,6 @@ def _options(scene: Scene, problem: MappingProblem) -> MapperOptions:
         threads=problem.threads,
         seed=problem.seed,
     )
-
-
-def _has_pairs(scene: Scene, model: pycolmap.Reconstruction) -> bool:
-    """Whether any image of the model has a verified pair; without one no mapper can change the model."""
-    return any(image_id in scene.name_of for image_id in model.reg_image_ids())
 
 
 def _focal_guesses(scene: Scene, problem: MappingProblem) -> dict[int, float]:
@@ -274,9 +240,9 @@ def _grown_models(
 
     Models grown with fewer or more pairs deferred take their place where they are likelier right.
     """
-    deferred = _deferred(problem, consistency.deferred)
+    deferred = deferred_pairs(problem, consistency.deferred)
     deferred -= supported_pairs(context.scene, start, deferred)[0]
-    judge = _judge(context.scene, problem, replace(consistency, deferred=deferred))
+    judge = judge_of(context.scene, problem, replace(consistency, deferred=deferred))
     judging = replace(context, judge=judge)
     submodels = _grown_without(deferred, judging, problem, start, discarded, restart=restart)
     if problem.existing or not problem.config.defers or not (restart or compares) or not judge:

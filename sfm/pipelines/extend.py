@@ -28,7 +28,7 @@ from sfm.reference.photo_files import remember_sources
 from sfm.reference.workspace import begin, models_in_database
 from sfm.report.result import Result
 from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession
-from sfm.stages.split_cameras import with_own_cameras
+from sfm.stages.split_cameras import other_cameras, take_cameras
 from sfm.stages.stages import matched, registered, with_features
 from sfm.stages.write_results import finish, write_refined
 from sfm.types import Collection, PhotoOutcome, PhotoStatus
@@ -131,8 +131,8 @@ def extend(
         addition = ImageAddition(ExistingModels(models, frozen=frozen), new, key)
         loop = _grown(session, collection, store, addition, given)
         with session.survived("cameras of their own"):
-            better = with_own_cameras(session, collection, store, loop.models, among=new)
-            if better is not collection:
+            if found := other_cameras(session, collection, store, loop.models, among=new):
+                better = take_cameras(session, store, found)
                 collection, loop = better, _grown(session, better, store, addition, given)
         loop = loop if frozen else _moved_back(session, loop, models)
         frame = GivenFrame.of(given.root, given.registered)

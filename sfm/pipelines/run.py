@@ -14,9 +14,10 @@ from sfm.colmap.database import FeatureDatabase
 from sfm.config.options import flat_values
 from sfm.config.schema import CameraModel, Config
 from sfm.errors import ConfigError, WeightsError
+from sfm.exports.earlier_scene import refuse_foreign_folders
 from sfm.georeferencing.georeference import GivenFrame
 from sfm.ingest import require_photos
-from sfm.loop import LoopResult, Models, Rank, registered_names
+from sfm.loop import Rank
 from sfm.matching import BackendContext, MatchReport
 from sfm.matching.choice import open_backend
 from sfm.matching.dense.availability import has_weights
@@ -28,12 +29,13 @@ from sfm.stages.recognised_lenses import with_recognised_lenses
 from sfm.stages.register import match_edges
 from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession
 from sfm.stages.single_photo import registered_alone
-from sfm.stages.split_cameras import continuable, remember_splits, remembered_splits, with_own_cameras
 from sfm.stages.stages import described, matched, proposed_pairs, registered, with_features
 from sfm.stages.write_results import finish, write_refined
 from sfm.types import Collection
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import opened_workspace
+
+from .right_cameras import registered_with_right_cameras
 
 _FILES_OF_STAGES = (
     "images.masks",
@@ -42,8 +44,6 @@ _FILES_OF_STAGES = (
     "georeference.positions_file",
     "retrieval.pairs_file",
 )
-_MAX_REGROUPINGS = 3
-"""A model that wrong focal lengths bent shows them only roughly; the next one shows them well."""
 
 
 def run(
@@ -70,6 +70,8 @@ def run(
     config = config or Config()
     require_photos(Path(photos))
     _require_files(config)
+    if config.export.scene != "never":
+        refuse_foreign_folders(Path(output))
     with photo_session(Path(photos), Path(output), config, progress) as session:
         require_pointmaps(session)
         alone = session.backend.single_photos is not None and session.poses is None
@@ -88,60 +90,8 @@ def run(
             graph, collection = matched(session, better, proposed, database), better
         if session.poses is not None:
             return _around_poses(session, session.poses, collection, database, proposed, graph, rank)
-        loop, collection = _with_right_cameras(session, collection, database, proposed, graph, rank)
+        loop, collection = registered_with_right_cameras(session, collection, database, proposed, graph, rank)
         return finish(session, collection, database, loop)
-
-
-def _with_right_cameras(
-    session: PhotoSession,
-    collection: Collection,
-    database: FeatureDatabase,
-    proposed: SceneGraph,
-    graph: SceneGraph,
-    rank: Rank,
-) -> tuple[LoopResult, Collection]:
-    """Registration, once more where photos turn out not to share the cameras that they were taken to share.
-
-    The first models are asked before anything else is done with them, and the last ones if they have more
-    photos. Where few photos get other cameras, the models are continued without these, else begun anew. Where
-    registration with the other cameras fails, the models with the cameras before it stand.
-    """
-    better, asked = collection, set[str]()
-    splits = remembered_splits(session)
-
-    def is_void(models: Models) -> bool:
-        nonlocal better
-        asked.update(registered_names(models))
-        with session.survived("cameras of their own"):
-            better = with_own_cameras(session, collection, database, models)
-        return better is not collection
-
-    loop = registered(session, collection, database, proposed, graph, rank, is_void=is_void)
-    for attempt in range(_MAX_REGROUPINGS):
-        if better is collection and (registered_names(loop.models) <= asked or not is_void(loop.models)):
-            break
-        before, collection = collection, better
-        last, is_done = attempt == _MAX_REGROUPINGS - 1, False
-        with session.survived("registration with other cameras"):
-            graph = matched(session, collection, proposed, database)
-            loop = registered(
-                session,
-                collection,
-                database,
-                proposed,
-                graph,
-                rank,
-                is_void=None if last else is_void,
-                start=continuable(loop.models, before, collection),
-            )
-            is_done = True
-        if not is_done:
-            remember_splits(session, splits)
-            database.sync(before, session.backend.keys())
-            graph = matched(session, before, proposed, database)
-            return registered(session, before, database, proposed, graph, rank), before
-        splits = remembered_splits(session)
-    return loop, collection
 
 
 def _around_poses(

@@ -19,9 +19,11 @@ from sfm.mapping import (
     InconsistencyReport,
     MappingProblem,
     Measurements,
+    ModelEvidence,
     ViewGraph,
     ambiguous_parts,
     are_wrong,
+    evidence_of,
     reconstruct,
     refine_models,
 )
@@ -131,6 +133,10 @@ class SessionMapper:
     def are_wrong(self, models: Models, consistency: InconsistencyReport) -> bool:
         """Whether any model is probably folded or bent."""
         return are_wrong(self.problem, models, consistency)
+
+    def evidence(self, models: Models) -> Sequence[ModelEvidence] | None:
+        """What speaks for the models and against them; None where probabilities of pairs are not known."""
+        return evidence_of(self.problem, models, self.inconsistent_pairs(frozenset()) or NO_DOUBT)
 
     @property
     def _config(self) -> Config:

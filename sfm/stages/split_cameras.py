@@ -9,7 +9,7 @@ found is kept in the workspace, so that a later run starts from it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,29 +52,38 @@ def remember_splits(session: PhotoSession, splits: Mapping[str, Entry]) -> None:
     atomic_write_json(session.workspace.cache / _FILE, dict(splits))
 
 
-def with_own_cameras(
+@dataclass(frozen=True, slots=True)
+class OtherCameras:
+    """Cameras for photos that contradict the intrinsics of theirs."""
+
+    collection: Collection
+    """With these cameras."""
+    photos: tuple[WrongCamera, ...]
+    entries: Mapping[str, Entry]
+    """All that the workspace is to remember, by photo."""
+
+
+def other_cameras(
     session: PhotoSession,
     collection: Collection,
     database: FeatureDatabase,
     models: Models,
     among: Set[str] | None = None,
-) -> Collection:
-    """The collection with other cameras for photos that contradict the intrinsics of theirs.
-
-    The geometries of their pairs are then stale, and out of the database.
+) -> OtherCameras | None:
+    """Other cameras for photos that contradict the intrinsics of theirs; None: none do. Nothing is changed.
 
     Args:
-        session: whose workspace remembers them.
-        collection: of the run; one with rigs comes back as it is.
+        session: whose workspace remembers earlier ones.
+        collection: of the run; none is found in one with rigs.
         database: with the features and pairs of the collection.
         models: what registration made of it.
         among: photos that may change their camera; None: all.
     """
-    config, space = session.config, session.workspace
+    config = session.config
     if config.images.camera_sharing != "auto" or config.register.mapper != "graph" or not models:
-        return collection
+        return None
     if collection.rigs:
-        return collection
+        return None
     found = find_wrong_cameras(
         database.path,
         models,
@@ -82,7 +91,7 @@ def with_own_cameras(
         cropped=collection.cropped_cameras,
         seed=config.run.seed,
     )
-    foreign = [photo for photo in found if among is None or photo.name in among]
+    foreign = tuple(photo for photo in found if among is None or photo.name in among)
     # Of other models, images that were split off before are not asked again.
     firm = (model for model in models if is_firm(model))
     registered = {model.image(i).name for model in firm for i in model.reg_image_ids()}
@@ -95,12 +104,17 @@ def with_own_cameras(
     # A model that is extended keeps the ids of its cameras.
     better = _split(_together(collection) if among is None else collection, entries)
     if _sharing(better) == _sharing(collection):
-        return collection
-    for photo in foreign:
-        space.events.emit("register", "camera_split", **asdict(photo))
-    remember_splits(session, entries)
-    database.sync(better, session.backend.keys())
-    return better
+        return None
+    return OtherCameras(better, foreign, entries)
+
+
+def take_cameras(session: PhotoSession, database: FeatureDatabase, found: OtherCameras) -> Collection:
+    """The collection with other cameras. Geometries of pairs that are stale then leave the database."""
+    for photo in found.photos:
+        session.workspace.events.emit("register", "camera_split", **asdict(photo))
+    remember_splits(session, found.entries)
+    database.sync(found.collection, session.backend.keys())
+    return found.collection
 
 
 def continuable(models: Models, before: Collection, better: Collection) -> Models:

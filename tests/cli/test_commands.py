@@ -191,6 +191,17 @@ def test_ctrl_c_says_how_to_go_on(photos: Path, monkeypatch: pytest.MonkeyPatch)
     assert done.stderr == "interrupted; run the same command again to continue\n"
 
 
+def test_ctrl_c_of_an_export_says_that_nothing_is_left(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sfm.exports.exporting.export", stopped)
+
+    done = sfm_command("export", photos, "--to", "ply")
+
+    assert (done.exit_code, done.stderr) == (EXIT_INTERRUPTED, "interrupted; no file was written\n")
+
+
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_a_bug_is_two_lines_and_a_traceback_in_a_file(
     is_ours: bool, photos: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,10 +5,13 @@ import logging
 import os
 from pathlib import Path
 
+import pycolmap
 import pytest
 
 from sfm.errors import WorkspaceError
+from sfm.exports.earlier_scene import refuse_foreign_folders
 from sfm.exports.exporting import export
+from sfm.exports.models import write_models
 
 MARKER = "loopsfm_export.json"
 
@@ -163,3 +166,34 @@ def test_without_exchange_a_folder_that_was_taken_away_is_put_back(tmp_path, mak
 
     assert (folder / "mine").read_text() == "mine"
     assert [path.name for path in folder.parent.iterdir()] == ["txt"]
+
+
+@pytest.mark.parametrize(
+    ("part", "marker", "words"),
+    [
+        ("sparse", None, "sparse holds models of a run, not an export"),
+        ("depth", {"format": "views", "beside": {}, "files": {}}, "depth holds the scene of a run, not an"),
+    ],
+)
+def test_folders_of_a_run_are_no_earlier_exports(tmp_path, make_scene, part, marker, words):
+    make_scene(tmp_path)
+    folder = tmp_path / part
+    if marker is None:
+        write_models([pycolmap.Reconstruction(folder / "0")], tmp_path, text=False)
+    else:
+        folder.mkdir()
+        (folder / MARKER).write_text(json.dumps(marker))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    with pytest.raises(WorkspaceError, match=words):
+        export(tmp_path, to="txt", destination=folder)
+
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_an_export_in_the_place_of_a_scene_is_found_before_anything_is_computed(tmp_path, make_scene):
+    make_scene(tmp_path)
+    export(tmp_path, to="txt", destination=tmp_path / "new" / "depth")
+
+    with pytest.raises(WorkspaceError, match="depth holds an export, not the scene of a run"):
+        refuse_foreign_folders(tmp_path / "new")

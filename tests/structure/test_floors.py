@@ -39,6 +39,7 @@ MAPPING = (
     "edits",
     "clusters refinement",
     "problem",
+    "judged_models",
     "registrar",
     "__init__",
 )

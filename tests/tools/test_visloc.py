@@ -221,6 +221,23 @@ def assert_true(found: Mapping[str, pycolmap.Rigid3d], made: Poses) -> None:
         np.testing.assert_allclose(pose.matrix(), made[name].matrix(), atol=1e-9)
 
 
+def test_a_folder_is_staged_into_again_but_not_that_of_somebody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out, mine = tmp_path / "given", tmp_path / "staged", tmp_path / "mine"
+    root.mkdir()
+    mine.mkdir()
+    kapture(root)
+    (mine / "intrinsics.txt").write_text("mine")
+    for _ in range(2):
+        run(monkeypatch, "kapture", root, "--stage", out)
+
+    with pytest.raises(SystemExit, match=r"error: .*mine is not empty, and was not staged here"):
+        run(monkeypatch, "kapture", root, "--stage", mine)
+
+    assert [path.read_text() for path in mine.iterdir()] == ["mine"]
+
+
 def test_pairs_of_another_retrieval_are_staged_best_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ MODEL must stand in the benchmark's frame. Queries without a pose count as beyon
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -41,6 +42,8 @@ from sfm.untrusted.names import checked_name, place_below
 
 THRESHOLDS = ((0.1, 1.0), (0.25, 2.0), (0.5, 5.0), (5.0, 10.0))
 """Metres and degrees."""
+_STAGED = "staged.json"
+"""Marks a staged folder: the numbers of its photos."""
 Poses = Mapping[str, pycolmap.Rigid3d]
 
 
@@ -52,6 +55,7 @@ def main() -> None:
         records = benchmark.queries.records
         if options.stage is not None:
             stage(benchmark, options.stage, load_pairs(options.pairs) if options.pairs else [])
+            print(f"{options.stage}: {(options.stage / _STAGED).read_text().strip()}", file=sys.stderr)
         found = {str(out): read_poses(out / "poses.json", records) for out in options.outputs}
     if options.submission is not None:
         options.submission.write_text(submission(found[str(options.outputs[0])]), encoding="utf-8")
@@ -63,10 +67,15 @@ def stage(benchmark: Benchmark, folder: Path, pairs: Sequence[tuple[str, str]]) 
     """Write what `sfm run` and `sfm localize` take; pairs of other photos than these are left out.
 
     Raises:
-        InputError: a photo is missing, or none of the pairs is of these photos.
+        InputError: a photo is missing, none of the pairs is of these photos, or the folder holds something
+            else.
     """
     queries, mapping = benchmark.queries, benchmark.mapping
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _STAGED).is_file():
+        raise InputError(f"{folder} is not empty, and was not staged here", hint="name a new or empty folder")
     _link_all(queries, folder / "query")
+    counts = {"queries": len(queries.records), "map": len(mapping.records) if mapping else 0}
+    (folder / _STAGED).write_text(json.dumps(counts) + "\n", encoding="utf-8")
     if known := {name: one.camera for name, one in queries.records.items() if one.camera is not None}:
         lines = (
             f"{name} {c.model_name} {c.width} {c.height} {' '.join(map(repr, c.params.tolist()))}\n"

@@ -78,7 +78,10 @@ def _kapture_photos(folder: Path) -> Photos:
 def _aachen(root: Path) -> Benchmark:
     files = sorted((root / "queries").glob("*_queries_with_intrinsics.txt"))
     if not files:
-        raise InputError(f"{root / 'queries'} holds no *_time_queries_with_intrinsics.txt")
+        raise InputError(
+            f"{root / 'queries'} holds no *_time_queries_with_intrinsics.txt",
+            hint="give the folder of Aachen Day-Night v1.1 that holds queries/ and images_upright/",
+        )
     records: dict[str, Record] = {}
     for line in (line for file in files for line in lines_of(file)):
         name, *values = line.text.split()
