@@ -17,6 +17,8 @@ from sfm.exports.ownership import Keeper, refuse_foreign, write_marker
 from sfm.exports.source import DepthOptions, SceneOptions, Source
 from sfm.files.atomic import atomic_folder
 from sfm.files.scratch import scratch_folder
+from sfm.ingest.manifest import changed_photos
+from sfm.untrusted.names import path_below
 from sfm.untrusted.suggestions import nearest
 from sfm.workspace.past_runs import unfinished, warn_of_unfinished
 from sfm.workspace.progress import Progress, SilentProgress
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 
 SILENT = SilentProgress()
 
+_NUM_LISTED = 3
 _SCENES = ("views", "dense")
 """Formats with a `scene.glb`."""
 
@@ -71,6 +74,8 @@ def export(
     _require_photos(root, to)
     source = Source(root, read_model(root, model), model, depth, progress, threads=threads)
     _refuse_panoramas(source, to)
+    if FORMATS[to].needs_photos:
+        _warn_of_changed_photos(source)
     keeper = Keeper()
     with (
         os_errors_as_workspace_errors(target),
@@ -87,6 +92,18 @@ def export(
     if warning:
         log.warning(warning)
     return target
+
+
+def _warn_of_changed_photos(source: Source) -> None:
+    """Say which photos of the model are not what the run read: their pixels may be others."""
+    names = sorted(str(source.model.image(i).name) for i in source.model.reg_image_ids())
+    here = [name for name in names if path_below(source.images, name).is_file()]
+    changed = changed_photos(source.root / "cache", source.images, here)
+    if changed:
+        listed = ", ".join(changed[:_NUM_LISTED]) + (", …" if len(changed) > _NUM_LISTED else "")
+        log.warning(
+            "%s: changed since the run; where more than colours are others, run `sfm run` again", listed
+        )
 
 
 def _stripped(photos: Sequence[Path]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from sfm.matching.dense.inference.photo_map import PhotoMap
 from sfm.matching.dense.inference.photos import photo_maps
 from sfm.types import Collection, Exif, Photo
 from sfm.untrusted.names import path_below
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ def _config(source: Source) -> Config:
     if source.config is not None:
         return source.config
     run_json = source.root / "run.json"
+    if not run_json.is_file():
+        log.warning("%s is not there: options of the network are the defaults", run_json)
     overrides = source.depth.overrides if source.depth else ()
     if source.threads is not None:
         overrides = (*overrides, f"run.threads={source.threads}")

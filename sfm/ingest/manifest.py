@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from sfm.ingest.discover import FoundFile
 from sfm.ingest.examine import Examined, Shelf, Unusable
 from sfm.types import Exif
 from sfm.untrusted.documents import fits, read_cache
+from sfm.untrusted.names import path_below
 
 _VERSION = 3
 _FILE = "images.json"
@@ -108,6 +111,25 @@ class Manifest:
         photos, masks = content["photos"], content["masks"]
         self._photos = {name: entry for name, entry in photos.items() if _is_entry(entry)}
         self._masks = {name: entry for name, entry in masks.items() if len(entry) == _MASK_VALUES}
+
+
+def changed_photos(cache_dir: Path, images: Path, names: Iterable[str]) -> list[str]:
+    """Of some photos below `images`, those that are not byte for byte what a run read; unknown ones are not.
+
+    Raises:
+        OSError: a photo cannot be read.
+    """
+    content = read_cache(cache_dir / _FILE, _SHAPE)
+    known = {name: entry for name, entry in (content or {"photos": {}})["photos"].items() if _is_entry(entry)}
+    return [name for name in names if name in known and _is_other(path_below(images, name), known[name])]
+
+
+def _is_other(path: Path, entry: list[Any]) -> bool:
+    """Whether a file has other bytes than a manifest says; those of the same size and time are not read."""
+    if _state(path) == entry[:2] or "sha256" not in entry[2]:
+        return False
+    with path.open("rb") as stream:
+        return bool(hashlib.file_digest(stream, "sha256").hexdigest() != entry[2]["sha256"])
 
 
 def _state(path: Path) -> list[int]:

@@ -72,6 +72,18 @@ def test_files_that_were_not_made_for_each_other_are_refused(
     assert "delete the retrieval head" in caught.value.hint
 
 
+def test_larger_images_than_the_network_was_trained_on_are_warned_of(
+    tmp_path: Path, network: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = weights(tmp_path, network, head=128, words=128)
+
+    open_predictor(config)
+    assert "trained on images" not in caplog.text
+
+    open_predictor(replace(config, image_size=512))
+    assert "trained on images of 64 px: mast3r.image_size=64 fits them, not 512" in caplog.text
+
+
 COMPILING = """
 import logging, os, sys, warnings
 import torch

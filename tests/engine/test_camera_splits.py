@@ -176,6 +176,24 @@ def test_models_are_continued_where_few_photos_are_split_off(demo_data: Path, tm
     }
 
 
+def test_cameras_stand_where_models_with_others_are_less_likely_right(
+    demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos_of_which_one_is_zoomed(demo_data, photos)
+    monkeypatch.setattr("sfm.pipelines.right_cameras.gain_of", lambda after, before: -0.1)
+
+    model = sfm.run(photos, output=out, config=CONFIG).reconstruction
+
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    (refused,) = [e for e in events if e["event"] == "step_refused" and e["step"] == "other cameras"]
+    assert "less likely right than those before (log ratio -0.10)" in refused["why"]
+    assert model is not None
+    assert len(model.cameras) == 1
+    assert json.loads((out / "cache" / "camera_splits.json").read_text()) == {}
+    assert json.loads((out / "run.json").read_text())["failures"] == []
+
+
 def test_models_stand_where_registration_with_other_cameras_fails(
     demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

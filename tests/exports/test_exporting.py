@@ -1,10 +1,14 @@
 """Exports and models: replaced as a whole, or left alone."""
 
+import hashlib
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
+from PIL import Image
 
 from sfm.errors import ConfigError, InputError, WorkspaceError
 from sfm.exports.exporting import export
@@ -109,8 +113,6 @@ def test_a_photo_that_has_gone_is_named_and_no_half_export_stays(tmp_path, make_
 
 @pytest.mark.parametrize("to", ["3dgs", "nerfstudio"])
 def test_a_photo_of_another_size_is_refused(tmp_path, make_scene, to):
-    from PIL import Image
-
     model = make_scene(tmp_path)
     Image.new("RGB", (64, 64)).save(tmp_path / "images" / model.image(2).name)
 
@@ -186,3 +188,42 @@ def test_without_a_model_no_points_of_an_earlier_run_stay(tmp_path, make_scene):
     write_points_ply([], tmp_path / "points.ply")
 
     assert not (tmp_path / "points.ply").exists()
+
+
+def test_photos_that_changed_since_the_run_are_named(tmp_path, make_scene, caplog):
+    model = make_scene(tmp_path)
+    names = sorted(image.name for image in model.images.values())
+    entries = {name: read_entry(tmp_path / "images" / name) for name in names}
+    (tmp_path / "cache").mkdir()
+    content = {"version": 3, "thumbnail_size": 256, "photos": entries, "masks": {}, "placed": []}
+    (tmp_path / "cache" / "images.json").write_text(json.dumps(content))
+    other, touched = (tmp_path / "images" / name for name in names[:2])
+    with Image.open(other) as photo:
+        turned = photo.rotate(180)
+    turned.save(other)
+    os.utime(touched, ns=(0, 0))
+
+    export(tmp_path, to="3dgs")
+
+    assert f"{names[0]}: changed since the run" in caplog.text
+
+    caplog.clear()
+    export(tmp_path, to="txt")
+
+    assert caplog.text == ""
+
+
+def read_entry(path: Path) -> list[object]:
+    """What a manifest has of a photo."""
+    status, exif = path.stat(), ("make", "model", "focal_px", "latitude_deg", "longitude_deg", "altitude_m")
+    examined = {
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "width": 320,
+        "height": 240,
+        "orientation": 1,
+        "exif": dict.fromkeys((*exif, "timestamp_s")),
+        "device": "",
+        "copy_suffix": "",
+        "is_panorama": False,
+    }
+    return [status.st_size, status.st_mtime_ns, examined]

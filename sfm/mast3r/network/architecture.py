@@ -4,7 +4,7 @@
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from sfm.errors import InputError
@@ -53,6 +53,8 @@ class NetworkArchitecture:
     """Point confidence is floor + exp(raw)."""
     desc_conf_floor: float = 0.0
     """Descriptor confidence is floor + exp(raw)."""
+    trained_px: int = field(default=0, compare=False)
+    """Longer side of the images that it was trained on; 0 where its description does not say."""
 
     def __post_init__(self) -> None:
         for name, limit in (

@@ -8,9 +8,9 @@ import ast
 import logging
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError
 
 from sfm.untrusted.numbers import shown
 
@@ -30,6 +30,12 @@ _Infinity = Annotated[float, Field(ge=math.inf)]
 _Floor = Annotated[tuple[Literal["exp"], float, _Infinity], AfterValidator(lambda mode: mode[1])]
 """The lower end of an output mode ('exp', low, inf)."""
 _Switch = Annotated[bool, Strict()]
+
+
+def _longer_side(size: object) -> int:
+    """Of an `img_size`, a number or two; 0 where it is something else."""
+    sides = size if isinstance(size, (tuple, list)) else (size,)
+    return max((side for side in sides if type(side) is int and side > 0), default=0)
 
 
 class _Arguments(BaseModel):
@@ -65,7 +71,7 @@ class _Arguments(BaseModel):
     desc_mode: Literal["norm"] = "norm"
     freeze: Literal["none"] = "none"
     landscape_only: _Switch | None = None
-    img_size: Any = None
+    trained_px: Annotated[int, BeforeValidator(_longer_side)] = Field(0, alias="img_size")
 
 
 _OF_THE_FILE: Final = frozenset(

@@ -73,6 +73,14 @@ def _open_network(config: Mast3rConfig, device: torch.device) -> Loaded:
 
     store = WeightsStore(weights_folder(config.weights_dir), given_weights(config.weights))
     stored = store.network()
+    trained_px = stored.architecture.trained_px
+    if 0 < trained_px < config.image_size:
+        log.warning(
+            "the weights were trained on images of %d px: mast3r.image_size=%d fits them, not %d",
+            trained_px,
+            trained_px,
+            config.image_size,
+        )
     (head, head_key), (codebook, codebook_key) = _retrieval_weights(store, stored.architecture)
     dtype = choose_dtype(config.precision, device)
     network = Mast3rNetwork.from_tensors(stored.architecture, stored.tensors).to(device)
