@@ -195,7 +195,7 @@ def test_ctrl_c_of_an_export_says_that_nothing_is_left(photos: Path, monkeypatch
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sfm.exports.exporting.export", stopped)
+    monkeypatch.setattr(sfm, "export", stopped)
 
     done = sfm_command("export", photos, "--to", "ply")
 
