@@ -8,7 +8,7 @@ import yaml
 
 from .colmap import SECTION
 from .document import compose
-from .options import Option, Section, flat_values, internal_tree, nested, schema_tree
+from .options import INTERNAL, Option, Section, flat_values, internal_tree, nested, schema_tree
 from .schema import COMMON, Config
 
 _WIDTH = 100
@@ -53,6 +53,7 @@ def config_schema() -> dict[str, Any]:
     schema |= {"title": "LoopSfM configuration", **_object_schema(schema_tree())}
     passed = nested({name: _leaf_schema(option) for name, option in colmap_options().items()})[SECTION]
     schema["properties"][SECTION] = _nested_schema(passed) | {"description": _COLMAP}
+    schema["properties"][INTERNAL] = _object_schema(internal_tree()) | {"description": _INTERNAL}
     return schema
 
 

@@ -102,7 +102,7 @@ FORMATS: Mapping[str, Format] = {
     ),
     "dense": Format(
         _write_dense,
-        "a dense cloud, triangulated from matches of all pixels (`sfm dense`)",
+        "a dense cloud, triangulated from matches of all pixels; `sfm dense` takes more, at full size",
         needs_photos=True,
         has_depth=True,
         takes=frozenset((*_NETWORK, *_SCENE)),

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from retrieval.text_form import TextForm
 from sfm.config.loading import PATH_OPTIONS, load_config
 from sfm.config.options import INTERNAL, Option, from_flat, internal_tree, schema_tree
+from sfm.config.presets import preset_names
 from sfm.config.printing import config_as_dict, config_as_yaml, config_schema
 from sfm.config.schema import COMMON, Config
 from sfm.matching.choice import MATCHERS
@@ -150,6 +152,18 @@ def test_the_json_schema_knows_types_ranges_defaults_and_texts() -> None:
         "description": "Keypoints a photo, largest scale first; "
         "one with two orientations counts once, and is stored twice.",
     }
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_the_json_schema_knows_all_that_presets_set(preset: str) -> None:
+    def check(value: object, schema: dict[str, Any], where: str) -> None:
+        if not isinstance(value, dict) or "properties" not in schema:
+            return
+        for key, inner in value.items():
+            assert key in schema["properties"], f"{where}.{key}"
+            check(inner, schema["properties"][key], f"{where}.{key}")
+
+    check(config_as_dict(load_config(preset=preset)), config_schema(), preset)
 
 
 def test_plain_values_mirror_the_sections() -> None:

@@ -11,7 +11,7 @@ import pytest
 import trimesh
 from metrics.clouds import read_cloud
 from metrics.dtu_scores import DtuScan, dtu_score, evenly_spaced, mean_scores
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from sfm.errors import InputError
 
@@ -134,6 +134,29 @@ def test_other_shapes_are_refused(root: Path) -> None:
     savemat(root / "ObsMask" / "Plane4.mat", {"P": [1.0, 2.0]})
 
     with pytest.raises(InputError, match="four numbers"):
+        DtuScan.read(root, 4)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("Plane4.mat", {"P": np.zeros(4)}, "four numbers of a plane"),
+        ("Plane4.mat", {"P": np.array([0, np.nan, 1, 0])}, "four numbers of a plane"),
+        (
+            "ObsMask4_10.mat",
+            {"BB": np.array([[9.0, 9, 9], [0, 0, 0]])},
+            "first corner of a box, then the last",
+        ),
+    ],
+)
+def test_values_that_judge_nothing_are_refused(
+    root: Path, file: str, change: dict[str, np.ndarray], words: str
+) -> None:
+    path = root / "ObsMask" / file
+    content = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+    savemat(path, content | change)
+
+    with pytest.raises(InputError, match=words):
         DtuScan.read(root, 4)
 
 

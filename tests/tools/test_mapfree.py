@@ -287,6 +287,19 @@ def test_a_malformed_submission_is_named(tmp_path: Path, member: str, content: s
     assert message in str(error.value)
 
 
+def test_a_damaged_member_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("pose_s00001.txt", "seq1/frame_00000.jpg 1 0 0 0 0 0 0 1\n" * 50)
+    whole = (tmp_path / "a.zip").read_bytes()
+    for place in range(30, 90):
+        damaged = bytearray(whole)
+        damaged[place] ^= 255
+        (tmp_path / "a.zip").write_bytes(damaged)
+
+        with pytest.raises(InputError, match=r"a\.zip"):
+            read_submission(tmp_path / "a.zip")
+
+
 def test_what_is_no_zip_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_text("poses")
 

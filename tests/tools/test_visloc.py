@@ -271,6 +271,11 @@ def test_pairs_of_another_retrieval_are_staged_best_first(
             "frame-000001.pose.txt: expected the 4",
         ),
         ("7scenes", "seq-02/frame-000001.pose.txt", None, "1 0 0 x\n" * 4, "frame-000001.pose.txt:1: "),
+        ("7scenes", "seq-02/frame-000001.pose.txt", None, '<a href="#info">\n', "pose.txt: expected the 4"),
+        ("7scenes", "seq-02/frame-000001.pose.txt", None, "1 0 0 #a\n" * 4, "frame-000001.pose.txt:1: "),
+        ("kapture", "mapping/sensors/trajectories.txt", None, "# none\n", "trajectories.txt has no pose of"),
+        ("kapture", "query/sensors/records_camera.txt", None, "a\n", "records_camera.txt:1: 1 values, 3 are"),
+        ("aachen", "queries/day_time_queries_with_intrinsics.txt", None, "\n", "intrinsics.txt names no"),
     ],
 )
 def test_a_malformed_file_of_any_layout_is_named(

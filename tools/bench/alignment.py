@@ -285,8 +285,18 @@ def _measured(
 def _parse() -> argparse.Namespace:
     parser = program(__doc__)
     parser.add_argument("shapes", nargs="*", metavar="SCENE", help=f"some of {', '.join(SHAPES)}")
-    parser.add_argument("--photos", type=chosen_from(("2", "5", "10", "20", "100")), default="2,5,20")
-    parser.add_argument("--disturbed", type=chosen_from(tuple(DISTURBED)), default="none,noise,wrong")
+    parser.add_argument(
+        "--photos",
+        type=chosen_from(("2", "5", "10", "20", "100")),
+        default="2,5,20",
+        help="default: %(default)s; also 10, 100",
+    )
+    parser.add_argument(
+        "--disturbed",
+        type=chosen_from(tuple(DISTURBED)),
+        default="none,noise,wrong",
+        help=f"some of {', '.join(DISTURBED)}; default: %(default)s",
+    )
     parser.add_argument("--intrinsics", choices=("estimated", "true"), default="estimated")
     add_shared_options(parser)
     add_run_options(parser, engines=tuple(METHODS))

@@ -43,7 +43,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--scans", type=int, nargs="+", default=SCANS, help="default: the 22 of the evaluation"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if len(set(options.scans)) < len(options.scans):
+        parser.error("--scans names a scan twice")
+    return options
 
 
 if __name__ == "__main__":

@@ -53,6 +53,8 @@ def main() -> None:
     with ending_on_errors():
         overlapping = [_overlapping(folder, options.image_size, options.overlap) for folder in options.scenes]
         shares = _shares([len(pairs) for pairs in overlapping], options.pairs)
+        if sum(shares) < options.pairs:
+            print(f"only {sum(shares)} of {options.pairs} pairs overlap so far", file=sys.stderr)
         for folder, pairs, share in zip(options.scenes, overlapping, shares, strict=True):
             if not share:
                 continue

@@ -60,8 +60,10 @@ class DtuScan:
         (plane,) = _matrices(plane_file, ("P",))
         if is_observed.ndim != 3 or box.shape != (2, 3) or cell.size != 1 or not cell.item() > 0:
             raise InputError(f"{mask_file}: ObsMask must be (X, Y, Z), BB (2, 3) and Res one positive number")
-        if plane.size != 4:
-            raise InputError(f"{plane_file}: P must be four numbers")
+        if not (np.all(np.isfinite(box)) and np.all(box[0] < box[1])):
+            raise InputError(f"{mask_file}: BB must hold the first corner of a box, then the last")
+        if plane.size != 4 or not np.all(np.isfinite(plane)) or not np.any(plane.ravel()[:3]):
+            raise InputError(f"{plane_file}: P must be the four numbers of a plane")
         surface = read_cloud(root / "Points" / "stl" / f"stl{scan:03}_total.ply")
         return cls(surface, is_observed.astype(bool), box, float(cell.item()), plane.ravel())
 

@@ -19,6 +19,13 @@ from sfm.ingest.intrinsics import checked_params
 
 _MOST_PX = 1_000_000
 """Of a side of a photo."""
+_COLUMNS = {
+    "sensors.txt": "sensor_id, name, camera, MODEL, width, height, parameters ...",
+    "trajectories.txt": "timestamp, sensor_id, qw, qx, qy, qz, tx, ty, tz",
+    "records_camera.txt": "timestamp, sensor_id, photo",
+}
+"""Of a line, separated by commas; other files hold pairs."""
+_PAIR = "query, photo, score"
 _MODELS = frozenset(pycolmap.CameraModelId.__members__) - {"INVALID"}
 
 
@@ -88,7 +95,10 @@ def _rows(path: Path, least: int) -> list[tuple[Line, list[str]]]:
         if not line.text.lstrip().startswith("#"):
             values = [value.strip() for value in line.text.split(",")]
             if len(values) < least or (path.name != "sensors.txt" and len(values) != least):
-                raise InputError(f"{line.where}: {len(values)} values, {least} are expected")
+                raise InputError(
+                    f"{line.where}: {len(values)} values, {least} are expected",
+                    hint=_COLUMNS.get(path.name, _PAIR),
+                )
             rows.append((line, values))
     return rows
 

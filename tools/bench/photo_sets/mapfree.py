@@ -85,7 +85,7 @@ def load_mapfree(folder: Path) -> MapFreeScene:
     """
     cameras = read_photo_intrinsics(folder / "intrinsics.txt")
     path = folder / "poses.txt"
-    named = _poses(path) if path.is_file() else _listed(folder)
+    named = _poses(path) if path.exists() else _listed(folder)
     queries = tuple(
         Query(name, pose, *_calibration(cameras, name)) for name, pose in list(named.items())[::EVERY]
     )

@@ -6,6 +6,7 @@ A line is `path qw qx qy qz tx ty tz confidence`, the pose world to camera in me
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,8 @@ def read_submission(path: Path) -> Submission:
     try:
         with zipfile.ZipFile(path) as archive:
             return {_scene(path, item): _estimates(path, archive, item) for item in archive.infolist()}
-    except (OSError, zipfile.BadZipFile) as error:
+    # Damaged or encrypted members raise any of these.
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise InputError(f"{path} is not a readable zip: {error}") from error
 
 

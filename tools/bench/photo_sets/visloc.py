@@ -11,8 +11,10 @@ visuallocalization.net keeps the truth of Aachen and InLoc. Their maps, a COLMAP
 here; kapture has poses of the photos of both.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +32,8 @@ _SEVEN_SCENES = ["SIMPLE_PINHOLE", "640", "480", "525", "320", "240"]
 """The sensor's default for colour; none is published with the photos."""
 _IPHONE_7_FOCAL = 28 / 36
 """Of the longer side: 28 mm on film 36 mm wide."""
-_NO_NUMBERS = ("nan", "inf", "#")
-"""Parts of what is written for an invalid pose: nan, -inf, -1.#IND."""
+_NO_NUMBER = re.compile(r"[-+]?(nan|inf|\d+\.#\w+)(\(\w+\))?", re.IGNORECASE)
+"""What is written in an invalid pose: nan, -inf, -1.#IND."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,15 @@ def _kapture(root: Path) -> Benchmark:
     parts = [root / name for name in ("query", "mapping")]
     if not parts[0].is_dir():
         return Benchmark(_kapture_photos(root))
-    return Benchmark(
-        _kapture_photos(parts[0]), _posed(_kapture_photos(parts[1])) if parts[1].is_dir() else None
-    )
+    if not parts[1].is_dir():
+        return Benchmark(_kapture_photos(parts[0]))
+    mapping = _posed(_kapture_photos(parts[1]))
+    if not mapping.records:
+        raise InputError(
+            f"{parts[1] / 'sensors' / 'trajectories.txt'} has no pose of a photo of the map",
+            hint="kapture's mapping has one of each photo",
+        )
+    return Benchmark(_kapture_photos(parts[0]), mapping)
 
 
 def _kapture_photos(folder: Path) -> Photos:
@@ -83,6 +91,8 @@ def _aachen(root: Path) -> Benchmark:
             hint="give the folder of Aachen Day-Night v1.1 that holds queries/ and images_upright/",
         )
     records: dict[str, Record] = {}
+    if empty := next((file for file in files if not lines_of(file)), None):
+        raise InputError(f"{empty} names no query")
     for line in (line for file in files for line in lines_of(file)):
         name, *values = line.text.split()
         if name in records:
@@ -115,7 +125,10 @@ def _cambridge_photos(root: Path, file: str) -> Photos:
     """A heading, then `PHOTO X Y Z W P Q R`: the camera's centre, and its rotation from world to camera."""
     heading, lines = lines_of(root / file)[:2], lines_of(root / file)[2:]
     if len(heading) < 2 or not heading[0].text.startswith("Visual Landmark Dataset") or not lines:
-        raise InputError(f"{root / file} is no list of Cambridge Landmarks, or an empty one")
+        raise InputError(
+            f"{root / file} is no list of Cambridge Landmarks, or an empty one",
+            hint="two lines of heading, then `PHOTO X Y Z W P Q R` for each photo",
+        )
     records: dict[str, Record] = {}
     for line in lines:
         name, _, rest = line.text.strip().partition(" ")
@@ -151,10 +164,11 @@ def _seven_scenes_photos(root: Path, split: str) -> Photos:
 def _tracked(file: Path) -> pycolmap.Rigid3d | None:
     """cam_from_world from a 4 x 4 matrix, camera to world; None where tracking had failed."""
     lines = lines_of(file)
-    if any(part in line.text.lower() for line in lines for part in _NO_NUMBERS):
-        return None
     if len(lines) != 4:
         raise InputError(f"{file}: expected the 4 rows of a 4x4 matrix, found {len(lines)} lines")
+    rows = [line.text.split() for line in lines]
+    if any(map(_NO_NUMBER.fullmatch, chain(*rows))) and all(len(row) == 4 for row in rows):
+        return None
     found = matrix(lines, 4, "a 4x4 matrix")
     if np.any(found[3] != (0, 0, 0, 1)):
         raise InputError(f"{lines[3].where}: the last row of a pose is 0 0 0 1")

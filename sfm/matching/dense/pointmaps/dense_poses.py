@@ -28,6 +28,7 @@ from ..inference.memory import in_batches
 from ..inference.photos import EncodedPhotos
 from .groups import connected_photos
 from .posed_photos import posed_image
+from .torch_threads import threads_for
 
 MAX_PHOTOS = 20
 """Each direction of a pair takes 6 MB of memory, and there are twice as many as pairs."""
@@ -134,7 +135,8 @@ class DensePoses:
     ) -> tuple[list[tuple[float, pycolmap.Rigid3d]], list[NDArray[np.floating]], tuple[float, ...]]:
         start = start_variables(directions, sizes, device=self.predictor.device, seed=self.seed)
         alignment = DenseAlignment(directions, sizes, start)
-        with self.progress.task("align", _STEPS, unit="steps") as task:
+        num_points = sum(one.first_confidence.size + one.second_confidence.size for one in directions)
+        with self.progress.task("align", _STEPS, unit="steps") as task, threads_for(num_points):
             loss = alignment.run(_STEPS, on_step=lambda: task.advance(1))
         found = alignment.cameras()
         cameras = [

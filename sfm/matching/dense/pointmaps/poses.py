@@ -25,6 +25,7 @@ from ..inference.photo_map import PhotoMap
 from .correspondences import KeptDirections
 from .pointmaps import Pointmaps
 from .posed_photos import posed_image, upright_pose
+from .torch_threads import threads_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class AlignedPoses:
         context, predictor = self.pointmaps.context, self.pointmaps.predictor
         options = context.config.alignment
         steps = options.niter1 + (0 if options.level == "coarse" else options.niter2)
-        with context.progress.task("align", steps, unit="steps") as task:
+        num_points = sum(len(pair.confidence) for pair in problem.pairs)
+        with context.progress.task("align", steps, unit="steps") as task, threads_for(num_points):
             aligned = align(
                 _with_known_poses(problem, names, known, kept.maps),
                 options,
