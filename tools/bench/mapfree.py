@@ -80,6 +80,9 @@ def _localised(scenes: Sequence[MapFreeScene], root: Path, config: Config) -> Su
             for query, result in zip(scene.queries, done.queries, strict=True)
             if isinstance(result, LocalisedByPhoto)
         }
+        for query, result in zip(scene.queries, done.queries, strict=True):
+            if not isinstance(result, LocalisedByPhoto):
+                print(f"{scene.name}/{query.name}: {result.reason}", file=sys.stderr)
         print(f"{scene.name}: {len(found[scene.name])} of {len(scene.queries)} localised", file=sys.stderr)
     return found
 

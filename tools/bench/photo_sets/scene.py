@@ -75,26 +75,35 @@ def photos_in(folder: Path, below: Path | None = None) -> tuple[str, ...]:
     found = sorted(
         path.relative_to(below or folder).as_posix()
         for path in folder.iterdir()
-        if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()
+        if path.suffix.lower() in PHOTO_SUFFIXES
     )
+    if folders := [name for name in found if not ((below or folder) / name).is_file()]:
+        raise InputError(f"{(below or folder) / folders[0]} is no file", hint="unpack the photos again")
     if not found:
         raise InputError(f"{folder} holds no photos", hint=f"expected files {', '.join(PHOTO_SUFFIXES)}")
     return tuple(found)
 
 
 def need_photos(photos: Path, names: Iterable[str], said_by: Path) -> None:
-    """Refuse ground truth for photos that are not on disk.
+    """Refuse ground truth for photos that are not on disk, or empty.
 
     Raises:
-        InputError: names the first missing photo and the file that knows it.
+        InputError: names the first such photo and the file that knows it.
     """
-    missing = [name for name in names if not (photos / name).is_file()]
+    listed = list(names)
+    missing = [name for name in listed if not (photos / name).is_file()]
+    if empty := next((name for name in listed if name not in missing and not _size(photos / name)), None):
+        raise InputError(f"{photos / empty} is empty", hint="unpack the photos again")
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InputError(
             f"{photos / missing[0]} is missing{more}: {said_by} knows it",
             hint="unpack the photos again; names must be as the dataset ships them",
         )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def need_truth(names: Iterable[str], known: Collection[str], photos: Path, said_by: Path) -> None:
