@@ -13,6 +13,7 @@ from sfm.exports.formats import FORMATS
 from sfm.exports.gps import has_gps
 from sfm.exports.gps import strip_gps as strip_gps_of
 from sfm.exports.models import model_indices, read_model
+from sfm.exports.names import listed
 from sfm.exports.ownership import Keeper, refuse_foreign, write_marker
 from sfm.exports.source import DepthOptions, SceneOptions, Source
 from sfm.files.atomic import atomic_folder
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 
 SILENT = SilentProgress()
 
-_NUM_LISTED = 3
 _SCENES = ("views", "dense")
 """Formats with a `scene.glb`."""
 
@@ -100,9 +100,9 @@ def _warn_of_changed_photos(source: Source) -> None:
     here = [name for name in names if path_below(source.images, name).is_file()]
     changed = changed_photos(source.root / "cache", source.images, here)
     if changed:
-        listed = ", ".join(changed[:_NUM_LISTED]) + (", …" if len(changed) > _NUM_LISTED else "")
         log.warning(
-            "%s: changed since the run; where more than colours are others, run `sfm run` again", listed
+            "%s: changed since the run; where more than colours are others, run `sfm run` again",
+            listed(changed),
         )
 
 

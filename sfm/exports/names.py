@@ -1,15 +1,16 @@
-"""Image names that every trainer's reader survives."""
+"""Names of images: those that every trainer's reader survives, and the first few for a message."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 _MAX_LETTERS = 200
 """Of a stem: leaves room for a number, an extension, and what trainers append, below the 255 of a disk."""
+_NUM_LISTED = 3
 _KEPT_FORMATS = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}
 
 
@@ -48,3 +49,8 @@ def _unique(stem: str, taken: set[str]) -> str:
     while candidate.casefold() in taken:
         candidate, number = f"{stem}_{number}", number + 1
     return candidate
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names, for a message."""
+    return ", ".join(names[:_NUM_LISTED]) + (", …" if len(names) > _NUM_LISTED else "")

@@ -13,6 +13,7 @@ from typing import Literal
 
 from sfm.colmap.model_poses import EXPORT_MARKER, read_export_marker
 from sfm.errors import WorkspaceError
+from sfm.exports.names import listed
 from sfm.files.atomic import atomic_write_json
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,6 @@ MARKER = EXPORT_MARKER
 BESIDE = "beside"
 """In the marker of a scene's first folder: the files beside it, as they were written last and before."""
 _KEPT = ".kept"
-_NUM_LISTED = 3
 
 
 def write_marker(folder: Path, content: Mapping[str, object]) -> None:
@@ -117,9 +117,8 @@ class Keeper:
         if not self.kept:
             return
         shown = [f"{old} as {new.name}" if old != new else str(old) for old, new in sorted(self.kept.items())]
-        listed = ", ".join(shown[:_NUM_LISTED]) + (", …" if len(shown) > _NUM_LISTED else "")
         count = "1 file" if len(shown) == 1 else f"{len(shown)} files"
-        log.warning("%s: kept %s that others wrote or changed: %s", folder, count, listed)
+        log.warning("%s: kept %s that others wrote or changed: %s", folder, count, listed(shown))
 
 
 def _files(folder: Path) -> Iterator[PurePosixPath]:

@@ -15,13 +15,13 @@ import pycolmap
 from sfm.colmap.model_files import read_whole_model
 from sfm.errors import InputError, WorkspaceError
 from sfm.exports.models import check_whole, write_model
+from sfm.exports.names import listed
 from sfm.ingest.decode import UnusablePhotoError, decode, open_photo, stored_size
 from sfm.ingest.discover import PHOTO_SUFFIXES
 from sfm.ingest.place import link_photo
 from sfm.untrusted.names import path_below
 
 _JPEG_QUALITY = 97
-_NUM_LISTED = 3
 _UNSEEN_DISTORTION = 1e-7  # of a fisheye: moves no pixel by a thousandth
 
 
@@ -90,10 +90,9 @@ def require_photos(model: pycolmap.Reconstruction, image_root: Path) -> None:
     gone = [name for name in names if not path_below(image_root, name).exists()]
     if not gone:
         return
-    listed = ", ".join(gone[:_NUM_LISTED]) + (", …" if len(gone) > _NUM_LISTED else "")
     what = "the photo is gone" if len(gone) == 1 else f"{len(gone)} photos of the model are gone"
     raise InputError(
-        f"{listed}: {what}, and this format needs all of them",
+        f"{listed(gone)}: {what}, and this format needs all of them",
         hint="put them back where they were; or run `sfm run` again for a model without them; "
         "--to txt and --to ply need no photos",
     )

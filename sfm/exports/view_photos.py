@@ -96,12 +96,13 @@ def _config(source: Source) -> Config:
     if source.config is not None:
         return source.config
     run_json = source.root / "run.json"
-    if not run_json.is_file():
+    is_known = run_json.is_file()
+    if not is_known:
         log.warning("%s is not there: options of the network are the defaults", run_json)
     overrides = source.depth.overrides if source.depth else ()
     if source.threads is not None:
         overrides = (*overrides, f"run.threads={source.threads}")
-    return load_config(run_json if run_json.is_file() else None, overrides=overrides)
+    return load_config(run_json if is_known else None, overrides=overrides)
 
 
 def _photos(source: Source, config: Config) -> Iterable[Photo]:

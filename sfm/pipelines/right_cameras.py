@@ -44,12 +44,13 @@ def registered_with_right_cameras(
     search = _Search(session, database, collection)
     loop = registered(session, collection, database, proposed, graph, rank, is_void=search.is_void)
     for attempt in range(_MAX_REGROUPINGS):
-        if search.found is None and not search.asks_again(loop.models):
+        found = search.found or search.asked_again(loop.models)
+        if found is None:
             break
         splits, before = remembered_splits(session), search.collection
         is_done = False
         with session.survived("registration with other cameras"):
-            collection = search.take(is_last=attempt == _MAX_REGROUPINGS - 1)
+            collection = search.take(found, is_last=attempt == _MAX_REGROUPINGS - 1)
             graph = matched(session, collection, proposed, database)
             start = continuable(loop.models, before, collection)
             loop = registered(
@@ -73,7 +74,7 @@ class _Search:
     collection: Collection
     """With the cameras of the present registration."""
     found: OtherCameras | None = None
-    """What the last models that were asked ask for."""
+    """What the first models of the present registration ask for."""
     is_worse: bool = False
     """Whether the first models with other cameras are less likely right than those before."""
     _asked: set[str] = field(default_factory=set)
@@ -84,27 +85,27 @@ class _Search:
 
     def is_void(self, models: Models) -> bool:
         """Whether nothing is to follow the first models of a registration."""
-        if self._before is not None and self._is_less_likely(models, self._before):
+        before, self._before = self._before, None
+        evidence = None if before is None else self._mapper.evidence(models)
+        if before is not None and evidence is not None and self._are_less_likely(evidence, before):
             self.is_worse = True
             return True
-        self._before = None
-        if self._is_last:
-            return False
-        self._ask(models)
-        return self.found is not None
-
-    def asks_again(self, models: Models) -> bool:
-        """Whether the last models of a registration have more photos, and ask for other cameras."""
-        if self._is_last or registered_names(models) <= self._asked:
-            return False
-        self._ask(models)
-        self._before = None  # the first models of the next registration have fewer photos
-        return self.found is not None
-
-    def take(self, *, is_last: bool) -> Collection:
-        """The collection with the cameras that were found; the last one is not asked for more."""
+        self.found = self._asked_for(models)
         if self.found is not None:
-            self.collection = take_cameras(self.session, self.database, self.found)
+            with self.session.survived("cameras of their own"):
+                self._before = evidence or self._mapper.evidence(models)
+        return self.found is not None
+
+    def asked_again(self, models: Models) -> OtherCameras | None:
+        """What the last models of a registration ask for, where they have more photos than the first ones.
+
+        The first models of the next registration, which have fewer photos, are not compared with these.
+        """
+        return None if registered_names(models) <= self._asked else self._asked_for(models)
+
+    def take(self, found: OtherCameras, *, is_last: bool) -> Collection:
+        """The collection with these cameras; the last one is not asked for more."""
+        self.collection = take_cameras(self.session, self.database, found)
         self.found, self._is_last = None, is_last
         return self.collection
 
@@ -112,15 +113,16 @@ class _Search:
     def _mapper(self) -> SessionMapper:
         return SessionMapper(self.session, self.collection, self.database)
 
-    def _ask(self, models: Models) -> None:
-        self._asked |= registered_names(models)
-        with self.session.survived("cameras of their own"):
-            self.found = other_cameras(self.session, self.collection, self.database, models)
-            self._before = self._mapper.evidence(models) if self.found is not None else None
+    def _asked_for(self, models: Models) -> OtherCameras | None:
+        found = None
+        if not self._is_last:
+            self._asked |= registered_names(models)
+            with self.session.survived("cameras of their own"):
+                found = other_cameras(self.session, self.collection, self.database, models)
+        return found
 
-    def _is_less_likely(self, models: Models, before: Sequence[ModelEvidence]) -> bool:
-        after = self._mapper.evidence(models)
-        if after is None or (gain := gain_of(after, before)) >= 0:
+    def _are_less_likely(self, after: Sequence[ModelEvidence], before: Sequence[ModelEvidence]) -> bool:
+        if (gain := gain_of(after, before)) >= 0:
             return False
         why = f"models with other cameras are less likely right than those before (log ratio {gain:.2f})"
         self.session.workspace.events.emit("register", "step_refused", step="other cameras", why=why)

@@ -75,15 +75,14 @@ def _localised(scenes: Sequence[MapFreeScene], root: Path, config: Config) -> Su
             config=config,
             network=network,
         )
-        found[scene.name] = {
-            query.name: Estimate(result.pose.cam_from_world, float(result.pose.num_inliers))
-            for query, result in zip(scene.queries, done.queries, strict=True)
-            if isinstance(result, LocalisedByPhoto)
-        }
+        estimates = found[scene.name] = {}
         for query, result in zip(scene.queries, done.queries, strict=True):
-            if not isinstance(result, LocalisedByPhoto):
+            if isinstance(result, LocalisedByPhoto):
+                pose = result.pose
+                estimates[query.name] = Estimate(pose.cam_from_world, float(pose.num_inliers))
+            else:
                 print(f"{scene.name}/{query.name}: {result.reason}", file=sys.stderr)
-        print(f"{scene.name}: {len(found[scene.name])} of {len(scene.queries)} localised", file=sys.stderr)
+        print(f"{scene.name}: {len(estimates)} of {len(scene.queries)} localised", file=sys.stderr)
     return found
 
 

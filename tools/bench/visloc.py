@@ -55,7 +55,6 @@ def main() -> None:
         records = benchmark.queries.records
         if options.stage is not None:
             stage(benchmark, options.stage, load_pairs(options.pairs) if options.pairs else [])
-            print(f"{options.stage}: {(options.stage / _STAGED).read_text().strip()}", file=sys.stderr)
         found = {str(out): read_poses(out / "poses.json", records) for out in options.outputs}
     if options.submission is not None:
         options.submission.write_text(submission(found[str(options.outputs[0])]), encoding="utf-8")
@@ -76,6 +75,7 @@ def stage(benchmark: Benchmark, folder: Path, pairs: Sequence[tuple[str, str]]) 
     _link_all(queries, folder / "query")
     counts = {"queries": len(queries.records), "map": len(mapping.records) if mapping else 0}
     (folder / _STAGED).write_text(json.dumps(counts) + "\n", encoding="utf-8")
+    print(f"{folder}: {json.dumps(counts)}", file=sys.stderr)
     if known := {name: one.camera for name, one in queries.records.items() if one.camera is not None}:
         lines = (
             f"{name} {c.model_name} {c.width} {c.height} {' '.join(map(repr, c.params.tolist()))}\n"

@@ -57,8 +57,8 @@ def load_kapture(folder: Path) -> Mapping[str, Record]:
     poses: dict[tuple[str, str], pycolmap.Rigid3d] = {}
     if (sensors / "trajectories.txt").is_file():
         for line, values in _rows(sensors / "trajectories.txt", 9):
-            what = "timestamp, sensor_id, qw, qx, qy, qz, tx, ty, tz"
-            pose = pose_of(line, numbers(Line(line.where, " ".join(values[2:])), 7, what))
+            given = numbers(Line(line.where, " ".join(values[2:])), 7, _COLUMNS["trajectories.txt"])
+            pose = pose_of(line, given)
             if (values[0], values[1]) in poses:
                 raise InputError(f"{line.where}: a second pose of {values[1]!r} at {values[0]}")
             poses[values[0], values[1]] = pose

@@ -92,18 +92,15 @@ def need_photos(photos: Path, names: Iterable[str], said_by: Path) -> None:
     """
     listed = list(names)
     missing = [name for name in listed if not (photos / name).is_file()]
-    if empty := next((name for name in listed if name not in missing and not _size(photos / name)), None):
-        raise InputError(f"{photos / empty} is empty", hint="unpack the photos again")
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InputError(
             f"{photos / missing[0]} is missing{more}: {said_by} knows it",
             hint="unpack the photos again; names must be as the dataset ships them",
         )
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
+    empty = next((name for name in listed if not (photos / name).stat().st_size), None)
+    if empty is not None:
+        raise InputError(f"{photos / empty} is empty", hint="unpack the photos again")
 
 
 def need_truth(names: Iterable[str], known: Collection[str], photos: Path, said_by: Path) -> None:

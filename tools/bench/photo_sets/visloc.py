@@ -91,9 +91,10 @@ def _aachen(root: Path) -> Benchmark:
             hint="give the folder of Aachen Day-Night v1.1 that holds queries/ and images_upright/",
         )
     records: dict[str, Record] = {}
-    if empty := next((file for file in files if not lines_of(file)), None):
+    lines = {file: lines_of(file) for file in files}
+    if empty := next((file for file in files if not lines[file]), None):
         raise InputError(f"{empty} names no query")
-    for line in (line for file in files for line in lines_of(file)):
+    for line in chain(*lines.values()):
         name, *values = line.text.split()
         if name in records:
             raise InputError(f"{line.where}: query {name!r} occurs twice")
