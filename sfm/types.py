@@ -117,6 +117,8 @@ class Photo:
     mask: Path | None = None
     position: PositionPrior | None = None
     """From the user's file of positions, else from the photo's GPS."""
+    is_camera_still: bool = False
+    """Whether the camera stood still, as before a turntable: what rests is its background."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,23 @@ import pycolmap
 from retrieval import Edge, Pair
 from sfm.colmap.database import FeatureDatabase, PairRecord
 from sfm.config.schema import VerifyConfig
+from sfm.types import Photo
 from sfm.workspace.events import EventSink
 from sfm.workspace.progress import Progress
 
 _CHUNK = 256
 
 
-def verification_options(config: VerifyConfig, seed: int) -> pycolmap.TwoViewGeometryOptions:
-    """pycolmap's options for ours."""
+def verification_options(
+    config: VerifyConfig, seed: int, photos: Iterable[Photo] = ()
+) -> pycolmap.TwoViewGeometryOptions:
+    """pycolmap's options for ours.
+
+    Where a camera stood still, matches that rest are left out. Masks over its background leave some, since
+    keypoints at the outline of what moves are of both, and a small object has few matches of its own.
+    """
     options = pycolmap.TwoViewGeometryOptions()
+    options.filter_stationary_matches = any(photo.is_camera_still for photo in photos)
     options.min_num_inliers = config.min_num_inliers
     options.ransac.max_error = config.max_error_px
     options.ransac.random_seed = seed

@@ -90,9 +90,12 @@ def with_known_overlays(collection: Collection, cache_dir: Path) -> Collection:
     if not known:
         return collection
     photos = tuple(
-        photo if cells is None else replace(photo, mask=_masked(photo, cells, cache_dir))
+        photo
+        if cells is None
+        else replace(photo, mask=_masked(photo, cells, cache_dir), is_camera_still=own in known)
         for photo in collection.photos
-        for cells in [known.get(_PHOTO + photo.name, known.get(_key(photo)))]
+        for own in [_PHOTO + photo.name]
+        for cells in [known.get(own, known.get(_key(photo)))]
     )
     place_masks(
         {photo.name: (photo.width, photo.height) for photo in photos},

@@ -5,15 +5,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 import pytest
 from PIL import Image
 
 import sfm
 from retrieval import Pair
-from sfm.config.schema import Config, ExportConfig, RunConfig, SiftConfig
+from sfm.colmap.database import FeatureDatabase
+from sfm.config.schema import Config, ExportConfig, RunConfig, SiftConfig, VerifyConfig
 from sfm.matching.overlays import COLUMNS, FINER, ROWS, Matches, overlay, resting_cells
+from sfm.matching.verification import verification_options, verify_pairs
 from sfm.stages.masked_overlays import with_known_overlays
 from sfm.types import Collection, Exif, Photo
+from sfm.workspace.progress import SilentProgress
 
 SIZE = (640, 480)
 BAND = 0.75
@@ -148,6 +152,52 @@ def test_the_users_masks_stay_black(tmp_path: Path) -> None:
     assert not pixels["b"][360:].any()
     assert pixels["c"].all()
     assert [photo.mask is None for photo in masked.photos] == [False, False, True]
+
+
+def test_matches_at_rest_are_left_out_where_a_camera_stood_still(tmp_path: Path) -> None:
+    """Background that the masks have left is most of the matches."""
+    names = ("a.jpg", "b.jpg")
+    still = ["0" * FINER * COLUMNS] * (FINER * ROWS)
+    (tmp_path / "overlays.json").write_text(json.dumps({f"photo {name}": still for name in names}))
+    photos = tuple(Photo(name, Path(name), Path(name), name, *SIZE, 1, 1, Exif()) for name in names)
+    known = with_known_overlays(Collection(photos, {}), tmp_path).photos
+    database = _turned_before_a_background(tmp_path / "database.db", names, at_rest=60, moving=40)
+
+    inliers = {}
+    for some in (photos, known):
+        options = verification_options(VerifyConfig(), 0, some)
+        with pycolmap.Database.open(database.path) as db:
+            db.clear_two_view_geometries()
+        verify_pairs(
+            [Pair(*names)], database, scratch_dir=tmp_path, options=options, progress=SilentProgress()
+        )
+        with pycolmap.Database.open(database.path) as db:
+            rows = np.asarray(db.read_two_view_geometry(1, 2).inlier_matches)
+        inliers[some[0].is_camera_still] = {int(row) for row in rows[:, 0]}
+
+    assert inliers[False] >= set(range(60))
+    assert inliers[True] <= set(range(60, 100))
+    assert len(inliers[True]) > 30  # others are near the axis
+
+
+def _turned_before_a_background(
+    path: Path, names: Sequence[str], *, at_rest: int, moving: int
+) -> FeatureDatabase:
+    """Two photos whose first matches rest, and whose others are of points that turn about the vertical."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-1, 1, (moving, 3))
+    turn = pycolmap.Rotation3d(np.array([0.0, 0.4, 0.0])).matrix()
+    rest = rng.uniform((0, 0), SIZE, (at_rest, 2))
+    with pycolmap.Database.open(path) as db:
+        camera = pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", 600.0, *SIZE)
+        db.write_camera(camera, use_camera_id=True)
+        for image_id, (name, seen) in enumerate(zip(names, (points, points @ turn.T), strict=True), 1):
+            image = pycolmap.Image(name=name, camera_id=1, image_id=image_id)
+            db.write_image(image, use_image_id=True)
+            xy = np.vstack((rest, camera.img_from_cam(seen + np.array([0, 0, 6.0]))))
+            db.write_keypoints(image_id, xy.astype(np.float32))
+        db.write_matches(1, 2, np.arange(at_rest + moving, dtype=np.uint32)[:, None].repeat(2, axis=1))
+    return FeatureDatabase(path)
 
 
 @pytest.mark.parametrize("stored", ["", "[]", '{"640x480 ": ["01"]}', '{"640x480 ": 3}'])

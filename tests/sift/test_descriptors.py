@@ -21,6 +21,7 @@ from sfm.matching.sift import SiftBackend, descriptors
 from sfm.matching.sift.cells import probed
 from sfm.matching.sift.descriptors import ProbedPhotos, descriptor_matches, finds_itself
 from sfm.matching.sift.matching import match_pairs
+from sfm.matching.verification import verification_options
 from sfm.workspace.events import EventLog, NullEvents
 from sfm.workspace.progress import SilentProgress
 from sfm.workspace.workspace import Workspace
@@ -60,9 +61,8 @@ def match(database: FeatureDatabase, *pairs: Pair, photos: ProbedPhotos | None =
         database,
         scratch_dir=database.path.parent,
         config=MatchingConfig(ColmapValues.of({f"sift_matching.{name}": on for name, on in sift.items()})),
-        verify=VerifyConfig(),
+        geometry=verification_options(VerifyConfig(), 0),
         threads=2,
-        seed=0,
         events=EventLog(database.path.parent / "events.jsonl"),
         progress=SilentProgress(),
         photos=photos,

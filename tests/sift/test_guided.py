@@ -18,6 +18,7 @@ from sfm.loop.epipolar_guides import guides_of
 from sfm.matching import Guide, MatchReport
 from sfm.matching.sift.guided import Features, GuidedMatches, guided_matches
 from sfm.matching.sift.matching import match_pairs
+from sfm.matching.verification import verification_options
 from sfm.workspace.events import EventLog, read_events
 from sfm.workspace.progress import SilentProgress
 from tests.conftest import MakeOnce
@@ -62,9 +63,8 @@ class Matched:
             guides=guides,
             scratch_dir=folder,
             config=MatchingConfig(),
-            verify=VerifyConfig(),
+            geometry=verification_options(VerifyConfig(), 0),
             threads=1,
-            seed=0,
             events=EventLog(folder / "events.jsonl"),
             progress=SilentProgress(),
         )

@@ -67,19 +67,19 @@ class AlikedAgain:
                         chunk[pair] = self.networks.match(found[pair.a], found[pair.b])
                     task.advance(1)
                 second.write({name: found[name].xy for name in names_of(chunk)}, chunk)
-                self._verify(list(chunk), second)
-        self._verify(sorted(edges.keys() - database.pairs().keys() - failed.keys()), second)
+                self._verify(list(chunk), second, collection)
+        self._verify(sorted(edges.keys() - database.pairs().keys() - failed.keys()), second, collection)
         inliers = record_pairs(
             edges, todo, database.pairs(), context.workspace.events, failed=failed, matcher="aliked"
         )
         return MatchReport(len(todo) - len(failed), len(edges) - len(todo), inliers, failed)
 
-    def _verify(self, pairs: list[Pair], second: SecondMatcher) -> None:
+    def _verify(self, pairs: list[Pair], second: SecondMatcher, collection: Collection) -> None:
         """Verify pairs; those without inliers of the first matcher need more of them."""
-        config, alone = self.context.config, second.alone(pairs)
+        config, alone, photos = self.context.config, second.alone(pairs), collection.photos
         for some, options in (
-            (sorted(alone), strict_verification(config)),
-            (sorted(set(pairs) - alone), verification_options(config.verify, config.run.seed)),
+            (sorted(alone), strict_verification(config, photos)),
+            (sorted(set(pairs) - alone), verification_options(config.verify, config.run.seed, photos)),
         ):
             verify_pairs(
                 some,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -137,7 +137,7 @@ class AlikedBackend:
     ) -> MatchReport:
         """LightGlue's matches, verified, a few pairs at a time; guides are not used."""
         context = self.context
-        options = strict_verification(context.config)
+        options = strict_verification(context.config, collection.photos)
         done = database.pairs()
         sizes = {photo.name: (photo.width, photo.height) for photo in collection.photos}
         todo = sorted(pair for pair in edges if pair not in done)
@@ -178,9 +178,9 @@ class AlikedBackend:
         return config
 
 
-def strict_verification(config: Config) -> pycolmap.TwoViewGeometryOptions:
+def strict_verification(config: Config, photos: Iterable[Photo]) -> pycolmap.TwoViewGeometryOptions:
     """pycolmap's options for pairs that only these networks have matched."""
-    options = verification_options(config.verify, config.run.seed)
+    options = verification_options(config.verify, config.run.seed, photos)
     options.min_num_inliers = max(options.min_num_inliers, MIN_NUM_INLIERS)
     return options
 

@@ -203,11 +203,12 @@ class Mast3rBackend:
         corners = sift_corners(collection, context) if results and config.mast3r.snap_to_sift else None
         write_tracks(database, results, self._encoded, config.mast3r, context.threads, corners)
         verified_already = database.pairs()
+        verify = replace(config.verify, max_error_px=error_px)
         verify_pairs(
             sorted(pair for pair in edges if pair not in verified_already and pair not in failed),
             database,
             scratch_dir=context.workspace.cache,
-            options=verification_options(replace(config.verify, max_error_px=error_px), config.run.seed),
+            options=verification_options(verify, config.run.seed, collection.photos),
             progress=context.progress,
         )
         unmatched = {pair: result.why for pair, result in results.items() if result.why}

@@ -18,6 +18,7 @@ from sfm.mapping.scene.depth_source import DepthSource
 from sfm.mapping.scene.pose_source import PoseSource
 from sfm.matching.backend import BackendContext, DescribeReport, MatchReport, SinglePhotos, StrongerMatcher
 from sfm.matching.guide import NO_GUIDES, Guides
+from sfm.matching.verification import verification_options
 from sfm.types import Collection
 from sfm.workspace.workspace import Workspace, content_key
 
@@ -106,16 +107,15 @@ class SiftBackend:
 
         Pairs with a guide are first matched near their epipolar lines alone.
         """
-        context = self.context
+        context, config = self.context, self.context.config
         return match_pairs(
             edges,
             database,
             guides=guides,
             scratch_dir=context.workspace.cache,
-            config=context.config.matching,
-            verify=context.config.verify,
+            config=config.matching,
+            geometry=verification_options(config.verify, config.run.seed, collection.photos),
             threads=context.threads,
-            seed=context.config.run.seed,
             events=context.workspace.events,
             progress=context.progress,
             photos=self.photos,

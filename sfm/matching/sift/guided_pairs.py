@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 from pathlib import Path
 
+import pycolmap
+
 from retrieval import Pair
 from sfm.colmap.database import FeatureDatabase
-from sfm.config.schema import VerifyConfig
 from sfm.matching.guide import Guides, GuideView
-from sfm.matching.verification import verification_options, verify_pairs
+from sfm.matching.verification import verify_pairs
 from sfm.workspace.progress import Progress, SilentProgress
 
 from .guided import Features, GuidedMatches, guided_matches
@@ -28,9 +29,8 @@ def match_guided(
     database: FeatureDatabase,
     *,
     scratch_dir: Path,
-    verify: VerifyConfig,
+    geometry: pycolmap.TwoViewGeometryOptions,
     threads: int,
-    seed: int,
     progress: Progress,
 ) -> set[Pair]:
     """Match and verify pairs of known relative pose; returns the pairs that are in the database now.
@@ -38,8 +38,7 @@ def match_guided(
     The other pairs need unguided matching: too few matches stand out from chance. Their photos may still show
     the same, if the model that they are in is bent. RANSAC is seeded for each pair.
     """
-    min_matches = ceil(_MATCHES_PER_INLIER * verify.min_num_inliers)
-    options = verification_options(verify, seed)
+    min_matches = ceil(_MATCHES_PER_INLIER * geometry.min_num_inliers)
     done: set[Pair] = set()
     with progress.task("guided", len(pairs), unit="pairs") as task, ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(pairs), _CHUNK):
@@ -50,7 +49,7 @@ def match_guided(
             }
             database.add_matches({}, right)
             verify_pairs(
-                sorted(right), database, scratch_dir=scratch_dir, options=options, progress=SilentProgress()
+                sorted(right), database, scratch_dir=scratch_dir, options=geometry, progress=SilentProgress()
             )
             done |= right.keys()
             task.advance(len(chunk))

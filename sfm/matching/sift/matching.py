@@ -12,10 +12,10 @@ import pycolmap
 
 from retrieval import Edge, Pair
 from sfm.colmap.database import FeatureDatabase
-from sfm.config.schema import MatchingConfig, VerifyConfig
+from sfm.config.schema import MatchingConfig
 from sfm.matching.backend import MatchReport
 from sfm.matching.guide import NO_GUIDES, Guides
-from sfm.matching.verification import record_pairs, verification_options, write_pair_list
+from sfm.matching.verification import record_pairs, write_pair_list
 from sfm.workspace.events import EventSink
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import require_space
@@ -38,9 +38,8 @@ def match_pairs(
     guides: Guides = NO_GUIDES,
     scratch_dir: Path,
     config: MatchingConfig,
-    verify: VerifyConfig,
+    geometry: pycolmap.TwoViewGeometryOptions,
     threads: int,
-    seed: int,
     events: EventSink,
     progress: Progress,
     photos: ProbedPhotos | None = None,
@@ -61,13 +60,12 @@ def match_pairs(
             guides,
             database,
             scratch_dir=scratch_dir,
-            verify=verify,
+            geometry=geometry,
             threads=threads,
-            seed=seed,
             progress=progress,
         )
     unguided = [pair for pair in todo if pair not in guided]
-    options, geometry = matching_options(config, threads), verification_options(verify, seed)
+    options = matching_options(config, threads)
     size, photos = min(_MAX_PAIRS_A_CHUNK, 8 * threads), photos or ProbedPhotos()
     matched = database.matched_pairs()  # those of a camera that has changed since are verified alone
     with (
