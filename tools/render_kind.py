@@ -1,6 +1,7 @@
-"""Render a collection of one kind in which things are there twice, with exact poses and depth.
+"""Render a collection of one kind in which things are there twice, or of a turntable, with poses and depth.
 
 python tools/render_kind.py OUT desk --seed 3            # equal boxes among other things on a table
+python tools/render_kind.py OUT turntable --seed 1       # a small thing that turns before a camera at rest
 python tools/render_kind.py OUT stairs --seed 1 --shuffle  # numbered in an order by chance
 """
 
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from synthetic import write_dataset
 from synthetic.kinds import KINDS, SIZE, plan_kind
+from synthetic.turntable import KIND as TURNTABLE
+from synthetic.turntable import turntable
 
 
 def main() -> None:
@@ -17,7 +20,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="folder for images/, depth/ and gt.json; without images yet")
-    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("kind", choices=(*KINDS, TURNTABLE))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--views", type=int, help="number of photos; by default by chance, 20 to 45")
     parser.add_argument("--width", type=int, default=SIZE[0], help="px")
@@ -25,9 +28,14 @@ def main() -> None:
     options = parser.parse_args()
     if (options.out / "images").exists() and any((options.out / "images").iterdir()):
         parser.error(f"{options.out / 'images'} already holds files; give an empty folder")
-    photos = plan_kind(
-        options.kind, options.seed, shuffled=options.shuffle, views=options.views, width=options.width
-    )
+    if options.kind == TURNTABLE and options.shuffle:
+        parser.error("a turntable's photos are numbered in the order in which they are taken")
+    if options.kind == TURNTABLE:
+        photos = turntable(options.seed, views=options.views, width=options.width)
+    else:
+        photos = plan_kind(
+            options.kind, options.seed, shuffled=options.shuffle, views=options.views, width=options.width
+        )
     write_dataset(photos, options.out, seed=options.seed, with_depth=True)
 
 
