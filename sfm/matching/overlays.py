@@ -30,13 +30,16 @@ _TOGETHER = 0.5
 """Share of the photos that pairs at rest must connect for the camera to have stood still while something else
 moved; photos of a burst are fewer."""
 _BEHIND, _MOST_CELLS = 0.5, 0.9
-"""Share of the cells from which on what rests is behind what moves; where more cells rest, nothing moved."""
+"""Share of the cells from which on what rests is behind what moves; where more cells rest, nothing moved.
+
+Unless all photos are of a still camera: then nothing else could make a model, and a thing may be small.
+"""
 _MIN_PAIRS, _PAIRS = 5, 0.2
 """Pairs that must say something of a cell, and their share of all that move."""
 _STILL_PAIRS = 0.8
 """Of these, in which the cell does not move. Overlays come to 1, other cells to 0.15 at most."""
 _MIN_CELLS = 4
-"""Smaller overlays have too few matches to mislead anything."""
+"""Smaller overlays have too few matches to mislead anything, and smaller things too few for a model."""
 
 _MAX_COMPARED = 32
 """Photos with which each one is compared, about."""
@@ -78,7 +81,10 @@ def overlay(matches: Iterable[Matches], size: tuple[int, int], num_photos: int) 
     still = np.sum([one.resting for one in used], axis=0)
     seen = np.sum([one.told for one in used], axis=0)
     found = (seen >= max(_MIN_PAIRS, _PAIRS * len(used))) & (still >= _STILL_PAIRS * seen)
-    if not _MIN_CELLS <= np.count_nonzero(found) <= _MOST_CELLS * np.count_nonzero(seen):
+    if np.count_nonzero(found) < _MIN_CELLS:
+        return None
+    all_still = all(one.pair.a in still_for and one.pair.b in still_for for one in votes)
+    if not all_still and np.count_nonzero(found) > _MOST_CELLS * np.count_nonzero(seen):
         return None
     padded = np.pad(found.reshape(ROWS, COLUMNS), 1)
     # Features at its border are of the overlay and of what is behind it.
@@ -87,10 +93,11 @@ def overlay(matches: Iterable[Matches], size: tuple[int, int], num_photos: int) 
     return Overlay(cells, bool(still_for) and float(cells.mean()) > _BEHIND)
 
 
-def resting_cells(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
+def resting_cells(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_] | None:
     """Cells of each photo of a still camera with nothing but background, (N, FINER * ROWS, FINER * COLUMNS).
 
-    Such a cell looks the same in several other photos, however often something else is before it.
+    Such a cell looks the same in several other photos, however often something else is before it. None where
+    next to nothing moves.
 
     Args:
         photos: grey values, (H, W) each.
@@ -101,6 +108,8 @@ def resting_cells(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
     differences = np.array([_difference(photo, others, size, num_alike) for photo in photos])
     noise = np.quantile(differences, _SURELY_RESTING)
     moving = (differences > _NOISES * noise + 1).astype(np.uint8)
+    if np.count_nonzero(moving) < _MIN_CELLS * FINER**2 * len(photos):
+        return None
     return np.array([cv2.dilate(one, np.ones((3, 3), np.uint8)) == 0 for one in moving])
 
 

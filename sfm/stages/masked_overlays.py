@@ -55,8 +55,10 @@ def with_overlays_masked(
         if resting is None:
             continue
         if resting.is_camera_still:
-            names = [_PHOTO + photo.name for photo in photos]
-            own = dict(zip(names, resting_cells([_reduced(photo) for photo in photos]), strict=True))
+            cells_of = resting_cells([_reduced(photo) for photo in photos])
+            if cells_of is None:
+                continue
+            own = {_PHOTO + photo.name: one for photo, one in zip(photos, cells_of, strict=True)}
             what = "stand around something that moves before a camera on a tripod, as on a turntable"
         else:
             own = {key: resting.cells}
