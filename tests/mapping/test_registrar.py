@@ -5,6 +5,7 @@ import numpy as np
 import pycolmap
 import pytest
 
+from sfm.mapping import find_wrong_cameras
 from sfm.mapping.growing.global_sfm import global_models
 from sfm.mapping.measures.pair_turns import turning_pairs
 
@@ -74,6 +75,17 @@ def test_panoramas_that_only_turned_are_mapped(tmp_path: Path) -> None:
 
     assert np.allclose(found.b_from_a, turn.matrix(), atol=1e-3)
     assert {name for model in models for name in model.names} >= context.scene.id_of.keys() - {*pair}
+
+
+def test_a_panorama_that_no_model_has_needs_no_other_camera(tmp_path: Path) -> None:
+    """A spherical camera has no focal length that may be wrong."""
+    scene = synthetic.synthesize(
+        tmp_path / "database.db", num_images=7, model="EQUIRECTANGULAR", camera=(1024.0, 768.0)
+    )
+    (model,) = run(scene.database).models
+    model.deregister_frame(model.image(model.reg_image_ids()[0]).frame_id)
+
+    assert find_wrong_cameras(scene.database, [model], {1: 1}, seed=0) == []
 
 
 def test_the_same_seed_and_one_thread_give_bit_equal_poses(ring: synthetic.Scene) -> None:

@@ -70,13 +70,15 @@ def find_wrong_cameras(
         models: largest first; an image that none registers is tested against the first with enough common
             points.
         shared_by: the cameras whose intrinsics may change, each with the camera that all images of the same
-            value were taken to share at first.
+            value were taken to share at first. Spherical ones have nothing that may be wrong.
         cropped: those of them whose images were found to be crops before.
         seed: of the random sampling.
     """
     if not shared_by:
         return []
     scene = Scene.open(database)
+    flat = {i for i, camera in scene.cache.cameras.items() if not camera.is_spherical()}
+    shared_by = {i: first for i, first in shared_by.items() if i in flat}
     # A matcher may have appended keypoints since.
     tracked = [_Tracked.of(scene.with_all_keypoints(model)) for model in models]
     foreign, registered = dict[str, WrongCamera](), set[str]()
