@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from retrieval import SceneGraph
 from sfm.colmap.database import FeatureDatabase
 from sfm.loop import LoopResult, Models, Rank, registered_names
 from sfm.mapping import ModelEvidence, gain_of
-from sfm.stages.register import SessionMapper
+from sfm.stages.register import SessionMapper, match_edges
 from sfm.stages.session import PhotoSession
 from sfm.stages.split_cameras import (
+    Entry,
     OtherCameras,
     continuable,
     other_cameras,
@@ -20,6 +21,7 @@ from sfm.stages.split_cameras import (
     take_cameras,
 )
 from sfm.stages.stages import matched, registered
+from sfm.stages.write_results import write_refined
 from sfm.types import Collection
 
 _MAX_REGROUPINGS = 3
@@ -38,8 +40,9 @@ def registered_with_right_cameras(
 
     The first models are asked before anything else is done with them, and the last ones if they have more
     photos. Where few photos get other cameras, the models are continued without these, else begun anew. The
-    cameras before stand where registration with the others fails, or where its first models are less likely
-    right than those before: in a bent model, and on a flat scene, wrong cameras explain single photos better.
+    cameras before stand where registration with the others fails, or where its models are less likely right
+    than those before: in a bent model, and on a flat scene, wrong cameras explain single photos better. What
+    the first models ask for is judged by the next first ones, what the last ask for by the next last ones.
     """
     search = _Search(session, database, collection)
     loop = registered(session, collection, database, proposed, graph, rank, is_void=search.is_void)
@@ -48,6 +51,7 @@ def registered_with_right_cameras(
         if found is None:
             break
         splits, before = remembered_splits(session), search.collection
+        finished = None if search.found else loop
         is_done = False
         with session.survived("registration with other cameras"):
             collection = search.take(found, is_last=attempt == _MAX_REGROUPINGS - 1)
@@ -56,10 +60,11 @@ def registered_with_right_cameras(
             loop = registered(
                 session, collection, database, proposed, graph, rank, is_void=search.is_void, start=start
             )
-            is_done = not search.is_worse
+            is_done = not search.is_worse(loop.models)
         if not is_done:
-            remember_splits(session, splits)
-            database.sync(before, session.backend.keys())
+            put_back(session, database, before, splits)
+            if finished is not None:
+                return as_before(session, database, before, finished), before
             graph = matched(session, before, proposed, database)
             return registered(session, before, database, proposed, graph, rank), before
     return loop, search.collection
@@ -75,20 +80,22 @@ class _Search:
     """With the cameras of the present registration."""
     found: OtherCameras | None = None
     """What the first models of the present registration ask for."""
-    is_worse: bool = False
+    _are_first_worse: bool = False
     """Whether the first models with other cameras are less likely right than those before."""
     _asked: set[str] = field(default_factory=set)
     """Photos of all models that were asked."""
     _before: Sequence[ModelEvidence] | None = None
     """Of the first models with the cameras before; None: there are none to compare with."""
+    _last: Sequence[ModelEvidence] | None = None
+    """Of the last models with the cameras before, where these asked for others."""
     _is_last: bool = False
 
     def is_void(self, models: Models) -> bool:
         """Whether nothing is to follow the first models of a registration."""
         before, self._before = self._before, None
         evidence = None if before is None else self._mapper.evidence(models)
-        if before is not None and evidence is not None and self._are_less_likely(evidence, before):
-            self.is_worse = True
+        self._are_first_worse = is_worse(self.session, evidence, before)
+        if self._are_first_worse:
             return True
         self.found = self._asked_for(models)
         if self.found is not None:
@@ -97,11 +104,19 @@ class _Search:
         return self.found is not None
 
     def asked_again(self, models: Models) -> OtherCameras | None:
-        """What the last models of a registration ask for, where they have more photos than the first ones.
+        """What the last models of a registration ask for, where they have more photos than the first ones."""
+        found = None if registered_names(models) <= self._asked else self._asked_for(models)
+        if found is not None:
+            with self.session.survived("cameras of their own"):
+                self._last = self._mapper.evidence(models)
+        return found
 
-        The first models of the next registration, which have fewer photos, are not compared with these.
-        """
-        return None if registered_names(models) <= self._asked else self._asked_for(models)
+    def is_worse(self, models: Models) -> bool:
+        """Whether a registration with other cameras, of these models, is to be taken back."""
+        last, self._last = self._last, None
+        if last is None or self._are_first_worse or self.found is not None:
+            return self._are_first_worse
+        return is_worse(self.session, self._mapper.evidence(models), last)
 
     def take(self, found: OtherCameras, *, is_last: bool) -> Collection:
         """The collection with these cameras; the last one is not asked for more."""
@@ -121,9 +136,29 @@ class _Search:
                 found = other_cameras(self.session, self.collection, self.database, models)
         return found
 
-    def _are_less_likely(self, after: Sequence[ModelEvidence], before: Sequence[ModelEvidence]) -> bool:
-        if (gain := gain_of(after, before)) >= 0:
-            return False
-        why = f"models with other cameras are less likely right than those before (log ratio {gain:.2f})"
-        self.session.workspace.events.emit("register", "step_refused", step="other cameras", why=why)
-        return True
+
+def is_worse(
+    session: PhotoSession, after: Sequence[ModelEvidence] | None, before: Sequence[ModelEvidence] | None
+) -> bool:
+    """Whether models with other cameras are less likely right than those before; False where nobody knows."""
+    if after is None or before is None or (gain := gain_of(after, before)) >= 0:
+        return False
+    why = f"models with other cameras are less likely right than those before (log ratio {gain:.2f})"
+    session.workspace.events.emit("register", "step_refused", step="other cameras", why=why)
+    return True
+
+
+def put_back(
+    session: PhotoSession, database: FeatureDatabase, collection: Collection, splits: Mapping[str, Entry]
+) -> None:
+    """Give photos the cameras of `collection` again, and the workspace what it remembered of them."""
+    remember_splits(session, splits)
+    database.sync(collection, session.backend.keys())
+
+
+def as_before(
+    session: PhotoSession, database: FeatureDatabase, collection: Collection, finished: LoopResult
+) -> LoopResult:
+    """Models that were finished before other cameras were tried; they and their pairs are put back, too."""
+    match_edges(session, collection, database, finished.scene_graph.edges)
+    return write_refined(session, finished)

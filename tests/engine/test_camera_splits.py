@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 from PIL import ExifTags, Image
 
 import sfm
+from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config, ExportConfig, RunConfig, SiftConfig
 from sfm.mapping.problem import MappingProblem
 from sfm.mapping.registrar import MappingResult, reconstruct
-from sfm.stages.split_cameras import with_splits
+from sfm.stages.split_cameras import OtherCameras, other_cameras, with_splits
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
 SHARED = CameraSpec(1, "SIMPLE_RADIAL", 640, 480, (768.0, 320.0, 240.0, 0.0), False)
@@ -176,18 +178,31 @@ def test_models_are_continued_where_few_photos_are_split_off(demo_data: Path, tm
     }
 
 
+@pytest.mark.parametrize("asks", ["the first models", "the last models"])
 def test_cameras_stand_where_models_with_others_are_less_likely_right(
-    demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asks: str, demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos_of_which_one_is_zoomed(demo_data, photos)
     monkeypatch.setattr("sfm.pipelines.right_cameras.gain_of", lambda after, before: -0.1)
+    if asks == "the last models":
+        calls, names = count(), count()
+
+        def not_at_first(*arguments: Any) -> OtherCameras | None:
+            return other_cameras(*arguments) if next(calls) else None
+
+        monkeypatch.setattr("sfm.pipelines.right_cameras.other_cameras", not_at_first)
+        monkeypatch.setattr("sfm.pipelines.right_cameras.registered_names", lambda _: {f"new {next(names)}"})
 
     model = sfm.run(photos, output=out, config=CONFIG).reconstruction
 
     events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
     (refused,) = [e for e in events if e["event"] == "step_refused" and e["step"] == "other cameras"]
     assert "less likely right than those before (log ratio -0.10)" in refused["why"]
+    registrations = [e for e in events if (e["stage"], e["event"]) == ("register", "stage")]
+    assert len(registrations) == (3 if asks == "the first models" else 2)  # finished models stand
+    verified = sum(record.verified for record in FeatureDatabase(out / "database.db").pairs().values())
+    assert verified == json.loads((out / "run.json").read_text())["pairs"]["verified"]
     assert model is not None
     assert len(model.cameras) == 1
     assert json.loads((out / "cache" / "camera_splits.json").read_text()) == {}

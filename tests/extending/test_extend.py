@@ -205,7 +205,13 @@ def test_photos_in_the_model_and_equal_names_are_told(
 
 
 @pytest.mark.slow
-def test_a_zoomed_photo_gets_a_camera_of_its_own(photos: Path, old: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gain", [None, -0.1], ids=["as measured", "less likely right"])
+def test_a_zoomed_photo_gets_a_camera_of_its_own(
+    gain: float | None, photos: Path, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless models with it are less likely right."""
+    if gain is not None:
+        monkeypatch.setattr("sfm.pipelines.right_cameras.gain_of", lambda after, before: gain)
     folder = tmp_path / "new"
     shutil.copytree(photos / "new", folder)
     first = min(folder.iterdir())
@@ -219,6 +225,9 @@ def test_a_zoomed_photo_gets_a_camera_of_its_own(photos: Path, old: Path, tmp_pa
     after = model(tmp_path / "out")
     images = {image.name: image for image in after.images.values()}
     zoomed, plain = (after.camera(images[path.name].camera_id) for path in sorted(folder.iterdir()))
+    if gain is not None:
+        assert zoomed.camera_id == plain.camera_id
+        return
     assert zoomed.camera_id != plain.camera_id
     assert abs(zoomed.mean_focal_length() / plain.mean_focal_length() / (4 / 3) - 1) < 0.05
 

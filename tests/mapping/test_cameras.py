@@ -9,9 +9,7 @@ import pytest
 
 from sfm.mapping import WrongCamera, find_wrong_cameras, stretched, with_focal_length
 from sfm.mapping.cameras.cropped_images import CroppedImage, cropped_images
-from sfm.mapping.cameras.pair_support import pairs_support
 from sfm.mapping.cameras.stretched_images import stretched_images
-from sfm.mapping.scene.scene import Scene
 
 from .running import run
 
@@ -96,22 +94,17 @@ def test_zoomed_photos_contradict_the_shared_focal_length(
     assert found[0].error_px < found[0].error_shared_px
 
 
-def test_a_zoom_that_pairs_do_not_support_is_none(tmp_path: Path) -> None:
-    """As in a bent model, where wrong focal lengths explain single photos better."""
-    scene = Scene.open(photograph(tmp_path / "database.db", zoom=1.7))
-    shared = {name: pycolmap.Camera(scene.cache.camera(1).todict()) for name in scene.id_of}
-    for camera in shared.values():
-        camera.params = [1000.0, 512.0, 384.0, 0.0]
+def test_zooms_are_no_crops_where_focal_lengths_explain_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Single photos of a model that a zoom bends ask for principal points of their own, too."""
+    database = photograph(tmp_path / "database.db", zoom=1.7)
+    crops = [CroppedImage(ZOOMED % 8 + 1, 1000.0, (550.0, 350.0), 0.4, 0.5, True)]
+    monkeypatch.setattr("sfm.mapping.cameras.wrong_cameras.cropped_images", lambda model, cameras: crops)
 
-    def with_focal(number: int, focal_px: float) -> dict[str, pycolmap.Camera]:
-        camera = pycolmap.Camera(shared[f"{number}.jpg"].todict())
-        camera.params = [focal_px, 512.0, 384.0, 0.0]
-        return {**shared, f"{number}.jpg": camera}
+    found = foreign(database)
 
-    other = ZOOMED % 8 + 1
-    for number, focal_px, supported in ((ZOOMED, 1700, True), (ZOOMED, 600, False), (other, 1250, False)):
-        own = with_focal(number, focal_px)
-        assert pairs_support(scene, [f"{number}.jpg"], own, shared, 0) == supported
+    assert [(photo.name, photo.principal_point) for photo in found] == [(f"{ZOOMED}.jpg", None)]
 
 
 def test_photos_whose_focal_lengths_hardly_differ_share_a_camera(tmp_path: Path) -> None:
@@ -255,8 +248,6 @@ def test_photos_that_were_stretched_share_a_camera_of_two_focal_lengths(
     models = run(database).models
     crops = [CroppedImage(i, 1000.0, SCATTERED[i], 0.5, 0.9, True) for i in models[0].reg_image_ids()]
     monkeypatch.setattr("sfm.mapping.cameras.wrong_cameras.cropped_images", lambda model, cameras: crops)
-    # The last adjustment found them already.
-    monkeypatch.setattr("sfm.mapping.cameras.wrong_cameras.pairs_support", lambda *_: True)
 
     found = find_wrong_cameras(database, models, {1: 1}, seed=0)
 

@@ -1,16 +1,16 @@
 """Images whose observations contradict the focal length of a shared camera, or a centred principal point.
 
 Those that a model registers are found together, by adjustments (`camera_groups`, `cropped_images`), unless
-pixels that are not square explain all images of the camera (`stretched_images`). Of those
-that none does, or where they observe few of the points that they match, a pose with a free focal length is
-estimated. In a bent model each image has wrong intrinsics that explain it better: the pairs of the images,
-which know nothing of the model, must support them, too (`pair_support`).
+pixels that are not square explain all images of the camera (`stretched_images`). Of those that none does, or
+where they observe few of the points that they match, a pose with a free focal length is estimated. In a bent
+model each image has wrong intrinsics that explain it better: the caller asks whether models with these are
+likelier right.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +21,11 @@ import pycolmap
 from retrieval import Pair
 
 from ..measures.observations import PointTable, seen_by
-from ..scene.camera_models import with_focal_length
 from ..scene.scene import Scene
 from .camera_groups import MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups
 from .cropped_images import cropped_images
 from .group_adjustment import MAX_ERROR_PX, MAX_ERROR_RATIO, is_firm
-from .pair_support import pairs_support
-from .stretched_images import StretchedImages, stretched, stretched_images
+from .stretched_images import StretchedImages, stretched_images
 
 Ids = npt.NDArray[np.int64]
 
@@ -97,68 +95,27 @@ def find_wrong_cameras(
         if found := next(filter(None, tests), None):
             agrees = grouped and 1 / SAME_FOCAL < grouped.focal_px / found.focal_px < SAME_FOCAL
             foreign[name] = grouped if grouped and agrees else found
-    return _supported_by_pairs(scene, foreign, tracked, shared_by, seed)
-
-
-def _supported_by_pairs(
-    scene: Scene,
-    foreign: Mapping[str, WrongCamera],
-    models: Sequence[_Tracked],
-    shared_by: Mapping[int, int],
-    seed: int,
-) -> list[WrongCamera]:
-    """Those whose pairs support their intrinsics, all of one camera together.
-
-    Where all images of a camera are crops, their intrinsics are too rough yet for pairs to support them.
-    """
-    present = {name: scene.cache.image(image_id).camera_id for name, image_id in scene.id_of.items()}
-    first_of = {name: shared_by.get(camera_id, camera_id) for name, camera_id in present.items()}
-    shared: dict[str, pycolmap.Camera] = {}
-    for name, camera_id in first_of.items():
-        within = (one.model for one in models if name in one.id_of and one.model.exists_camera(camera_id))
-        cameras = next(within, scene.cache)
-        shared[name] = _with(cameras.camera(camera_id), principal_point=None)
-    supported: list[WrongCamera] = []
-    for camera_id in sorted({first_of[name] for name in foreign}):
-        group = {name: one for name, one in foreign.items() if first_of[name] == camera_id}
-        registered = {name for one in models for name in one.id_of if first_of.get(name) == camera_id}
-        if registered <= group.keys() and all(one.principal_point for one in group.values()):
-            supported += group.values()
-            continue
-        others_px = [one.focal_others_px for one in group.values() if one.focal_others_px]
-        own = dict(shared)
-        for name, first in first_of.items():
-            if first == camera_id and others_px:
-                own[name] = _with(shared[name], others_px[0], None)
-        for name, one in group.items():
-            own[name] = stretched(_with(shared[name], one.focal_px, one.principal_point), one.aspect)
-        if pairs_support(scene, group, own, shared, seed):
-            supported += group.values()
-    return sorted(supported, key=lambda one: one.name)
-
-
-def _with(
-    camera: pycolmap.Camera, focal_px: float | None = None, principal_point: tuple[float, float] | None = None
-) -> pycolmap.Camera:
-    """A copy with its own or another mean focal length, its principal point in the middle or elsewhere."""
-    copied = with_focal_length(camera, focal_px or camera.mean_focal_length())
-    params = np.array(copied.params)
-    if camera.principal_point_idxs():
-        params[list(camera.principal_point_idxs())] = principal_point or (camera.width / 2, camera.height / 2)
-    copied.params = params.tolist()
-    return copied
+    return sorted(foreign.values(), key=lambda one: one.name)
 
 
 def _of_model(
     model: pycolmap.Reconstruction, shared_by: Mapping[int, int], cropped: Set[int]
 ) -> Iterator[WrongCamera]:
-    """Images of one model. While the model is bent by crops, no focal length is asked for."""
+    """Images of one model. While the model is bent by crops, no focal length is asked for.
+
+    Unless focal lengths explain the images of a camera better than principal points of their own do: single
+    crops are found in a model that zoomed images bend, too.
+    """
     crops = list(_crops(model, shared_by))
-    groups = []
     camera_of = {model.image(i).name: model.image(i).camera_id for i in model.reg_image_ids()}
-    cameras = {camera_of[crop.name] for crop in crops}
-    if cameras <= cropped:
-        groups = list(_groups(model, {i: first for i, first in shared_by.items() if i not in cameras}))
+    known = cropped & {camera_of[crop.name] for crop in crops}
+    groups = list(_groups(model, {i: first for i, first in shared_by.items() if i not in known}))
+    first_of = {name: shared_by.get(camera_id, camera_id) for name, camera_id in camera_of.items()}
+    by_focal, by_crops = (_gained(images, first_of) for images in (groups, crops))
+    zoomed = {first for first, gain in by_focal.items() if gain > by_crops.get(first, 0.0)}
+    crops = [crop for crop in crops if first_of[crop.name] not in zoomed]
+    if not {camera_of[crop.name] for crop in crops} <= cropped:
+        groups = [one for one in groups if first_of[one.name] in zoomed]
     alone: dict[int, list[WrongCamera]] = {}
     for one in (*crops, *groups):
         alone.setdefault(camera_of[one.name], []).append(one)
@@ -170,6 +127,15 @@ def _of_model(
             yield from _stretched(model, found)
         else:
             yield from images
+
+
+def _gained(images: Iterable[WrongCamera], first_of: Mapping[str, int]) -> dict[int, float]:
+    """By how much the errors of images fall in sum, by the camera that they shared at first."""
+    gained: dict[int, float] = {}
+    for one in images:
+        first = first_of[one.name]
+        gained[first] = gained.get(first, 0.0) + one.error_shared_px - one.error_px
+    return gained
 
 
 def _crops(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -> Iterator[WrongCamera]:
