@@ -37,7 +37,8 @@ class Result:
         lines = [f"registered  {run.photos.registered} of {run.photos.total} photos"]
         for index, model in enumerate(run.models):
             lines.append(
-                f"model {index}     {model.num_images} photos, {model.num_points3D} points, "
+                f"model {index}     {model.num_images} photo{'s' * (model.num_images > 1)}, "
+                f"{model.num_points3D} points, "
                 f"reprojection error {model.mean_reprojection_error_px:.2f} px, "
                 f"track length {model.mean_track_length:.1f}{_probability(model)}"
             )
@@ -45,10 +46,11 @@ class Result:
             lines += _place_lines(index, model.georeference)
         if run.backend:
             lines.append(f"matcher     {run.backend}{_again(run.pairs)}")
-        lines.append(
-            f"pairs       {run.pairs.matched} matched, {run.pairs.verified} verified "
-            f"({100 * run.pairs.fraction:.0f} % of all pairs)"
-        )
+        if run.pairs.exhaustive:
+            lines.append(
+                f"pairs       {run.pairs.matched} matched, {run.pairs.verified} verified "
+                f"({100 * run.pairs.fraction:.0f} % of all pairs)"
+            )
         if run.pairs.failed:
             lines.append(f"failed      {run.pairs.failures}")
         stages = ", ".join(f"{stage.stage} {stage.seconds:.1f} s" for stage in run.stages)

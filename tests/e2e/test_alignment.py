@@ -63,6 +63,11 @@ def test_without_adjustment_poses_and_a_camera_a_photo_stay_as_aligned(
     assert {camera.model.name for camera in model.cameras.values()} == {"PINHOLE"}
     assert len(model.cameras) == 6
     assert model.num_points3D() > 100
+    done = sfm_command("export", out, "--to", "views", "-d", tmp_path / "views")
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "views" / "views.json").read_text())
+    assert told["unit"] == "m"
+    assert told["metres_per_model_unit"] == pytest.approx(1.0)
 
 
 def test_a_model_of_alignment_is_extended(scene: Path, tmp_path: Path, sfm_command: Command) -> None:

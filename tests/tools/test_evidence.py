@@ -19,6 +19,7 @@ from evidence.true_models import true_model
 from photo_sets.pair_truth import LABELS, Label, pair_labels, read_labels
 from synthetic import write_dataset
 from synthetic.kinds import KINDS, plan_kind
+from synthetic.turntable import turntable
 
 from retrieval import Pair
 from sfm.mapping.pair_consistency.pair_features import local_features
@@ -90,6 +91,18 @@ def test_each_kind_is_rendered_with_depth(kind: str) -> None:
     assert picture.std() > 5
     assert np.isfinite(depth).all()
     assert (depth > 0).mean() > 0.3
+
+
+def test_what_stands_around_a_turntable_rests_in_its_photos() -> None:
+    photos = turntable(1, views=12, width=96)
+
+    renderers = [photo.scene.renderer() for photo in photos]
+    pictures = [one.colour(p.camera, p.pose, supersample=1) for one, p in zip(renderers, photos, strict=True)]
+    rests = np.abs(pictures[1] - pictures[0]).max(axis=2) < 1
+
+    assert rests[:20].mean() > 0.95  # above the thing
+    assert 0.02 < 1 - rests.mean() < 0.2
+    assert max(np.abs(a.pose.rotation - photos[0].pose.rotation).max() for a in photos[1:]) > 1
 
 
 def test_a_shuffled_collection_has_the_same_views_in_another_order() -> None:

@@ -61,6 +61,8 @@ def aligned_models(
         journal = discarded if submodel is None else submodel.journal
         lost = [[*pair, why] for pair, why in sorted(group.lost.items())]
         journal.note("aligned", losses=losses, stopped=group.stopped, depth=group.kept, lost=lost)
+        if keep and not known and group.depth is not None and group.depth.metric:
+            journal.note("metric_scale", source="mast3r", scale=1.0)
         found += [] if submodel is None else [submodel]
     return found
 
