@@ -9,7 +9,9 @@ import pytest
 
 from sfm.mapping import WrongCamera, find_wrong_cameras, stretched, with_focal_length
 from sfm.mapping.cameras.cropped_images import CroppedImage, cropped_images
+from sfm.mapping.cameras.pair_support import pairs_support
 from sfm.mapping.cameras.stretched_images import stretched_images
+from sfm.mapping.scene.scene import Scene
 
 from .running import run
 
@@ -92,6 +94,32 @@ def test_zoomed_photos_contradict_the_shared_focal_length(
     assert len({photo.focal_px for photo in found}) == 1
     assert found[0].focal_px == pytest.approx(1000 * focal, rel=0.05)
     assert found[0].error_px < found[0].error_shared_px
+
+
+def test_pairs_support_true_intrinsics_alone(tmp_path: Path) -> None:
+    """As in a bent model, where wrong focal lengths explain single photos better."""
+    scene = Scene.open(photograph(tmp_path / "database.db", zoom=1.7))
+    shared = {name: pycolmap.Camera(scene.cache.camera(1).todict()) for name in scene.id_of}
+    for camera in shared.values():
+        camera.params = [1000.0, 512.0, 384.0, 0.0]
+
+    def with_focal(number: int, focal_px: float) -> dict[str, pycolmap.Camera]:
+        camera = pycolmap.Camera(shared[f"{number}.jpg"].todict())
+        camera.params = [focal_px, 512.0, 384.0, 0.0]
+        return {**shared, f"{number}.jpg": camera}
+
+    other = ZOOMED % 8 + 1
+    for number, focal_px, supported in ((ZOOMED, 1700, True), (ZOOMED, 600, False), (other, 1250, False)):
+        own = with_focal(number, focal_px)
+        assert pairs_support(scene, [f"{number}.jpg"], own, shared, 0) == supported
+
+
+def test_a_crop_that_pairs_do_not_support_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = photograph(tmp_path / "database.db")
+    crops = [CroppedImage(3, 1000.0, (700.0, 250.0), 0.3, 0.5, True)]
+    monkeypatch.setattr("sfm.mapping.cameras.wrong_cameras.cropped_images", lambda model, cameras: crops)
+
+    assert foreign(database) == []
 
 
 def test_zooms_are_no_crops_where_focal_lengths_explain_more(

@@ -3,8 +3,9 @@
 Those that a model registers are found together, by adjustments (`camera_groups`, `cropped_images`), unless
 pixels that are not square explain all images of the camera (`stretched_images`). Of those that none does, or
 where they observe few of the points that they match, a pose with a free focal length is estimated. In a bent
-model each image has wrong intrinsics that explain it better: the caller asks whether models with these are
-likelier right.
+model each image has wrong intrinsics that explain it better: the pairs of single crops, which know nothing of
+the model, must support these (`pair_support`), and the caller asks whether models with all are more likely
+right.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ import pycolmap
 from retrieval import Pair
 
 from ..measures.observations import PointTable, seen_by
+from ..scene.camera_models import with_focal_length
 from ..scene.scene import Scene
 from .camera_groups import MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups
 from .cropped_images import cropped_images
 from .group_adjustment import MAX_ERROR_PX, MAX_ERROR_RATIO, is_firm
+from .pair_support import pairs_support
 from .stretched_images import StretchedImages, stretched_images
 
 Ids = npt.NDArray[np.int64]
@@ -95,7 +98,48 @@ def find_wrong_cameras(
         if found := next(filter(None, tests), None):
             agrees = grouped and 1 / SAME_FOCAL < grouped.focal_px / found.focal_px < SAME_FOCAL
             foreign[name] = grouped if grouped and agrees else found
-    return sorted(foreign.values(), key=lambda one: one.name)
+    return _supported_by_pairs(scene, foreign, tracked, shared_by, seed)
+
+
+def _supported_by_pairs(
+    scene: Scene,
+    foreign: Mapping[str, WrongCamera],
+    models: Sequence[_Tracked],
+    shared_by: Mapping[int, int],
+    seed: int,
+) -> list[WrongCamera]:
+    """All but single crops whose pairs do not support their intrinsics, those of one camera together.
+
+    Pairs are not asked about focal lengths, which none determines before a narrow object, nor where all
+    images of a camera are crops: their intrinsics are too rough yet.
+    """
+    present = {name: scene.cache.image(image_id).camera_id for name, image_id in scene.id_of.items()}
+    first_of = {name: shared_by.get(camera_id, camera_id) for name, camera_id in present.items()}
+    shared: dict[str, pycolmap.Camera] = {}
+    for name, camera_id in first_of.items():
+        within = (one.model for one in models if name in one.id_of and one.model.exists_camera(camera_id))
+        shared[name] = _with(next(within, scene.cache).camera(camera_id))
+    supported = {name: one for name, one in foreign.items() if not one.principal_point}
+    for camera_id in sorted({first_of[name] for name in foreign.keys() - supported.keys()}):
+        crops = {name: one for name, one in foreign.items() if one.principal_point}
+        crops = {name: one for name, one in crops.items() if first_of[name] == camera_id}
+        registered = {name for one in models for name in one.id_of if first_of.get(name) == camera_id}
+        own = {n: _with(shared[n], one.focal_px, one.principal_point) for n, one in crops.items()}
+        if registered <= crops.keys() or pairs_support(scene, crops, {**shared, **own}, shared, seed):
+            supported |= crops
+    return sorted(supported.values(), key=lambda one: one.name)
+
+
+def _with(
+    camera: pycolmap.Camera, focal_px: float | None = None, principal_point: tuple[float, float] | None = None
+) -> pycolmap.Camera:
+    """A copy with its own or another mean focal length, its principal point in the middle or elsewhere."""
+    copied = with_focal_length(camera, focal_px or camera.mean_focal_length())
+    params = np.array(copied.params)
+    if camera.principal_point_idxs():
+        params[list(camera.principal_point_idxs())] = principal_point or (camera.width / 2, camera.height / 2)
+    copied.params = params.tolist()
+    return copied
 
 
 def _of_model(
