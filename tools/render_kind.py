@@ -28,9 +28,9 @@ def main() -> None:
     options = parser.parse_args()
     if (options.out / "images").exists() and any((options.out / "images").iterdir()):
         parser.error(f"{options.out / 'images'} already holds files; give an empty folder")
-    if options.kind == TURNTABLE and options.shuffle:
-        parser.error("a turntable's photos are numbered in the order in which they are taken")
     if options.kind == TURNTABLE:
+        if options.shuffle:
+            parser.error("a turntable's photos are numbered in the order in which they are taken")
         photos = turntable(options.seed, views=options.views, width=options.width)
     else:
         photos = plan_kind(

@@ -36,7 +36,7 @@ from sfm.types import Collection, PhotoOutcome, PhotoStatus
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import content_key
 
-from .right_cameras import as_before, is_worse, put_back
+from .right_cameras import are_less_likely, put_back
 
 _VERSION = 3
 
@@ -158,10 +158,10 @@ def _with_other_cameras(
     evidence = SessionMapper(session, collection, store).evidence(loop.models)
     better = take_cameras(session, store, found)
     other = _grown(session, better, store, addition, given)
-    if not is_worse(session, SessionMapper(session, better, store).evidence(other.models), evidence):
+    after = SessionMapper(session, better, store).evidence(other.models)
+    if not are_less_likely(session, after, evidence):
         return better, other
-    put_back(session, store, collection, splits)
-    return collection, as_before(session, store, collection, loop)
+    return collection, put_back(session, store, collection, splits, loop)
 
 
 def _options(config: Config) -> Config:

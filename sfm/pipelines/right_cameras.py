@@ -62,9 +62,9 @@ def registered_with_right_cameras(
             )
             is_done = not search.is_worse(loop.models)
         if not is_done:
-            put_back(session, database, before, splits)
             if finished is not None:
-                return as_before(session, database, before, finished), before
+                return put_back(session, database, before, splits, finished), before
+            _restore_cameras(session, database, before, splits)
             graph = matched(session, before, proposed, database)
             return registered(session, before, database, proposed, graph, rank), before
     return loop, search.collection
@@ -94,7 +94,7 @@ class _Search:
         """Whether nothing is to follow the first models of a registration."""
         before, self._before = self._before, None
         evidence = None if before is None else self._mapper.evidence(models)
-        self._are_first_worse = is_worse(self.session, evidence, before)
+        self._are_first_worse = are_less_likely(self.session, evidence, before)
         if self._are_first_worse:
             return True
         self.found = self._asked_for(models)
@@ -116,7 +116,7 @@ class _Search:
         last, self._last = self._last, None
         if last is None or self._are_first_worse or self.found is not None:
             return self._are_first_worse
-        return is_worse(self.session, self._mapper.evidence(models), last)
+        return are_less_likely(self.session, self._mapper.evidence(models), last)
 
     def take(self, found: OtherCameras, *, is_last: bool) -> Collection:
         """The collection with these cameras; the last one is not asked for more."""
@@ -137,7 +137,7 @@ class _Search:
         return found
 
 
-def is_worse(
+def are_less_likely(
     session: PhotoSession, after: Sequence[ModelEvidence] | None, before: Sequence[ModelEvidence] | None
 ) -> bool:
     """Whether models with other cameras are less likely right than those before; False where nobody knows."""
@@ -149,16 +149,21 @@ def is_worse(
 
 
 def put_back(
+    session: PhotoSession,
+    database: FeatureDatabase,
+    collection: Collection,
+    splits: Mapping[str, Entry],
+    finished: LoopResult,
+) -> LoopResult:
+    """Models that were finished before other cameras were tried, with these, their pairs and their files."""
+    _restore_cameras(session, database, collection, splits)
+    match_edges(session, collection, database, finished.scene_graph.edges)
+    return write_refined(session, finished)
+
+
+def _restore_cameras(
     session: PhotoSession, database: FeatureDatabase, collection: Collection, splits: Mapping[str, Entry]
 ) -> None:
     """Give photos the cameras of `collection` again, and the workspace what it remembered of them."""
     remember_splits(session, splits)
     database.sync(collection, session.backend.keys())
-
-
-def as_before(
-    session: PhotoSession, database: FeatureDatabase, collection: Collection, finished: LoopResult
-) -> LoopResult:
-    """Models that were finished before other cameras were tried; they and their pairs are put back, too."""
-    match_edges(session, collection, database, finished.scene_graph.edges)
-    return write_refined(session, finished)

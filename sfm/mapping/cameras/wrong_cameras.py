@@ -98,7 +98,8 @@ def find_wrong_cameras(
         if found := next(filter(None, tests), None):
             agrees = grouped and 1 / SAME_FOCAL < grouped.focal_px / found.focal_px < SAME_FOCAL
             foreign[name] = grouped if grouped and agrees else found
-    return _supported_by_pairs(scene, foreign, tracked, shared_by, seed)
+    supported = _supported_by_pairs(scene, foreign, tracked, shared_by, seed)
+    return sorted(supported.values(), key=lambda one: one.name)
 
 
 def _supported_by_pairs(
@@ -107,27 +108,29 @@ def _supported_by_pairs(
     models: Sequence[_Tracked],
     shared_by: Mapping[int, int],
     seed: int,
-) -> list[WrongCamera]:
-    """All but single crops whose pairs do not support their intrinsics, those of one camera together.
+) -> dict[str, WrongCamera]:
+    """All but single crops whose pairs do not support their intrinsics, asked camera by camera; by name.
 
     Pairs are not asked about focal lengths, which none determines before a narrow object, nor where all
     images of a camera are crops: their intrinsics are too rough yet.
     """
+    supported = {name: one for name, one in foreign.items() if not one.principal_point}
+    cropped = {name: one for name, one in foreign.items() if one.principal_point}
+    if not cropped:
+        return supported
     present = {name: scene.cache.image(image_id).camera_id for name, image_id in scene.id_of.items()}
     first_of = {name: shared_by.get(camera_id, camera_id) for name, camera_id in present.items()}
     shared: dict[str, pycolmap.Camera] = {}
     for name, camera_id in first_of.items():
         within = (one.model for one in models if name in one.id_of and one.model.exists_camera(camera_id))
         shared[name] = _with(next(within, scene.cache).camera(camera_id))
-    supported = {name: one for name, one in foreign.items() if not one.principal_point}
-    for camera_id in sorted({first_of[name] for name in foreign.keys() - supported.keys()}):
-        crops = {name: one for name, one in foreign.items() if one.principal_point}
-        crops = {name: one for name, one in crops.items() if first_of[name] == camera_id}
+    for camera_id in sorted({first_of[name] for name in cropped}):
+        crops = {name: one for name, one in cropped.items() if first_of[name] == camera_id}
         registered = {name for one in models for name in one.id_of if first_of.get(name) == camera_id}
         own = {n: _with(shared[n], one.focal_px, one.principal_point) for n, one in crops.items()}
         if registered <= crops.keys() or pairs_support(scene, crops, {**shared, **own}, shared, seed):
             supported |= crops
-    return sorted(supported.values(), key=lambda one: one.name)
+    return supported
 
 
 def _with(
