@@ -57,7 +57,10 @@ class FeatureDatabase:
             with closing(self.connect()) as connection, connection:
                 connection.executescript(OUR_TABLES)
         except (RuntimeError, sqlite3.DatabaseError) as error:
-            raise WorkspaceError(f"{path} is not a usable COLMAP database: {error}") from error
+            raise WorkspaceError(
+                f"{path} is not a usable COLMAP database: {error}",
+                hint="was it cut off, made by another program, or is the disk full?",
+            ) from error
 
     def connect(self) -> sqlite3.Connection:
         """A connection of one's own; who opens it closes it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .cameras.group_adjustment import is_firm
-from .cameras.lens_kind import LENS_MODELS, LensFit, MatchedPoints, fit_lens, lens_camera
+from .cameras.lens_kind import LensFit, fit_lens
+from .cameras.lens_likelihood import LENS_MODELS, MatchedPoints, lens_camera
 from .cameras.stretched_images import stretched
 from .cameras.wrong_cameras import WrongCamera, find_wrong_cameras
 from .depth.single_image import model_of_one_image

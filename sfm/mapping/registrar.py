@@ -13,7 +13,7 @@ from retrieval import Pair
 from sfm.workspace.events import EventSink
 from sfm.workspace.progress import Progress, Task
 
-from .cameras.focal import estimate_focal_lengths
+from .cameras.focal import likeliest_focal_lengths
 from .cameras.focal_priors import starting_values
 from .clusters.clustered import clustered_models
 from .depth.depth_model import has_parallax
@@ -197,7 +197,7 @@ def _focal_guesses(scene: Scene, problem: MappingProblem) -> dict[int, float]:
 
 def _set_focal_lengths(scene: Scene, problem: MappingProblem, events: EventSink) -> None:
     """Set the focal lengths to start from, for the cameras of the scene that may change."""
-    estimates = estimate_focal_lengths(problem.database, seed=problem.seed)
+    estimates = likeliest_focal_lengths(scene, seed=problem.seed)
     for camera_id, focal_px in starting_values(scene, _focal_guesses(scene, problem), estimates).items():
         if camera_id in scene.cache.cameras and camera_id not in problem.fixed_cameras:
             camera = scene.cache.camera(camera_id)

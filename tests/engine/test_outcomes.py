@@ -206,7 +206,7 @@ def test_a_run_whose_folder_is_removed_says_so(
         map_database(database, output=out, config=CONFIG)
 
 
-@pytest.mark.parametrize("kilobytes", [2, 100, 400])
+@pytest.mark.parametrize("kilobytes", [2, 100, 340])
 def test_a_full_disk_is_told_as_that(kilobytes: int, kill: Killer, database: Path, tmp_path: Path) -> None:
     words = ["map", database, "-o", tmp_path / "out", "--threads", "1", "-q"]
 

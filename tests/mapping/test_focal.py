@@ -1,66 +1,92 @@
+"""First guesses of focal lengths, by matches and the prior of lenses."""
+
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pycolmap
 import pytest
 
-from sfm.mapping.cameras.focal import estimate_focal_lengths
+from sfm.mapping.cameras.focal import likeliest_focal_lengths
+from sfm.mapping.scene.scene import Scene
 
-TRUE_FOCAL_PX, GUESS_PX = 700.0, 1229.0
+WIDTH, HEIGHT = 1024, 768
+TRUE_FOCAL_PX, DEFAULT_PX = 700.0, 1.2 * WIDTH
+NUM_IMAGES = 8
+
+Array = npt.NDArray[np.float64]
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    """Eight photos, 0.1 % noise in their fundamental matrices; the camera's focal length is a wrong guess.
-
-    The photos don't look at one point: two views whose axes meet say nothing of the focal length.
-    """
-    rng = np.random.default_rng(3)
-    k_inverse = np.linalg.inv([[TRUE_FOCAL_PX, 0, 512], [0, TRUE_FOCAL_PX, 384], [0, 0, 1]])
-    poses = [
-        pycolmap.Rigid3d(pycolmap.Rotation3d(rng.normal(scale=0.25, size=3)), rng.normal(size=3))
-        for _ in range(8)
+def turned(rng: np.random.Generator) -> list[pycolmap.Rigid3d]:
+    """Photos from anywhere in a room, that do not look at one point: they determine the focal length."""
+    return [
+        pycolmap.Rigid3d(pycolmap.Rotation3d(rng.normal(scale=0.15, size=3)), rng.normal(size=3))
+        for _ in range(NUM_IMAGES)
     ]
-    path = tmp_path / "database.db"
+
+
+def forward(_: np.random.Generator) -> list[pycolmap.Rigid3d]:
+    """Frames of a drive, straight on: they fit nearly any focal length."""
+    return [pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([0, 0, -0.3 * i])) for i in range(NUM_IMAGES)]
+
+
+def write(path: Path, poses: list[pycolmap.Rigid3d], rng: np.random.Generator, *, has_prior: bool) -> Scene:
+    """Half a pixel of noise; the camera's focal length is COLMAP's for photos that say nothing."""
+    points = rng.uniform((-4, -3, 4), (4, 3, 12), (4000, 3))
+    camera = pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", DEFAULT_PX, WIDTH, HEIGHT)
+    camera.has_prior_focal_length = has_prior
+    truth = pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", TRUE_FOCAL_PX, WIDTH, HEIGHT)
+    seen: list[Array] = []
     with pycolmap.Database.open(path) as db:
-        camera = pycolmap.Camera.create_from_model_id(
-            1, pycolmap.CameraModelId.SIMPLE_PINHOLE, GUESS_PX, 1024, 768
-        )
         db.write_camera(camera, use_camera_id=True)
-        for image_id in range(1, 9):
-            image = pycolmap.Image(name=f"{image_id}.jpg", camera_id=1, image_id=image_id)
-            db.write_image(image, use_image_id=True)
-        for a, b in combinations(range(8), 2):
-            b_from_a = poses[b] * poses[a].inverse()
+        for image_id, pose in enumerate(poses, 1):
+            in_camera = pose * points
+            xy = np.asarray(truth.img_from_cam(in_camera)) + rng.normal(scale=0.5, size=(len(points), 2))
+            seen.append((in_camera[:, 2] > 1) & np.all((xy > 0) & (xy < (WIDTH, HEIGHT)), axis=1))
+            db.write_image(
+                pycolmap.Image(name=f"{image_id}.jpg", camera_id=1, image_id=image_id), use_image_id=True
+            )
+            db.write_keypoints(image_id, np.nan_to_num(xy).astype(np.float32))
+        for a, b in combinations(range(len(poses)), 2):
             geometry = pycolmap.TwoViewGeometry()
             geometry.config = 3
-            f = k_inverse.T @ skew(b_from_a.translation) @ b_from_a.rotation.matrix() @ k_inverse
-            geometry.F = f / np.linalg.norm(f) * (1 + rng.normal(scale=1e-3, size=(3, 3)))
-            geometry.inlier_matches = np.tile(np.arange(50, dtype=np.uint32)[:, None], 2)
+            both = np.flatnonzero(seen[a] & seen[b]).astype(np.uint32)
+            geometry.inlier_matches = np.column_stack((both, both))
             db.write_two_view_geometry(a + 1, b + 1, geometry)
-    return path
+    return Scene.open(path)
 
 
-def skew(t: np.ndarray) -> np.ndarray:
-    return np.array([[0, -t[2], t[1]], [t[2], 0, -t[0]], [-t[1], t[0], 0]])
+@pytest.mark.parametrize("seed", range(3))
+def test_photos_that_turn_determine_the_focal_length(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scene = write(tmp_path / "database.db", turned(rng), rng, has_prior=False)
+
+    assert likeliest_focal_lengths(scene, seed=0) == {1: pytest.approx(TRUE_FOCAL_PX, rel=0.1)}
 
 
-def test_a_shared_focal_length_comes_out_of_the_fundamental_matrices(database: Path) -> None:
-    assert estimate_focal_lengths(database, seed=0) == {1: pytest.approx(TRUE_FOCAL_PX, rel=0.03)}
+@pytest.mark.parametrize("seed", range(3))
+def test_straight_on_the_prior_of_lenses_decides(tmp_path: Path, seed: int) -> None:
+    """Focal lengths of fundamental matrices agreed on 3.7 times the longer side on frames of a drive."""
+    rng = np.random.default_rng(seed)
+    scene = write(tmp_path / "database.db", forward(rng), rng, has_prior=False)
+
+    (focal_px,) = likeliest_focal_lengths(scene, seed=0).values()
+
+    assert 0.6 * WIDTH < focal_px < 1.3 * WIDTH
 
 
-def test_a_focal_length_from_exif_is_left_alone(database: Path) -> None:
-    with pycolmap.Database.open(database) as db:
-        camera = db.read_camera(1)
-        camera.has_prior_focal_length = True
-        db.update_camera(camera)
+def test_a_focal_length_from_exif_is_left_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
 
-    assert estimate_focal_lengths(database, seed=0) == {}
+    assert not likeliest_focal_lengths(
+        write(tmp_path / "database.db", turned(rng), rng, has_prior=True), seed=0
+    )
 
 
-def test_without_pairs_nothing_is_estimated(database: Path) -> None:
-    with pycolmap.Database.open(database) as db:
-        db.clear_two_view_geometries()
+def test_without_enough_pairs_nothing_is_guessed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
 
-    assert estimate_focal_lengths(database, seed=0) == {}
+    assert not likeliest_focal_lengths(
+        write(tmp_path / "database.db", turned(rng)[:2], rng, has_prior=False), seed=0
+    )

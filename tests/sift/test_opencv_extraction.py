@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pycolmap
 import pytest
 from scipy.spatial import cKDTree
 
@@ -12,6 +13,9 @@ from sfm.colmap.database import FeatureDatabase
 from sfm.config.colmap import ColmapValues
 from sfm.config.schema import SiftConfig
 from sfm.matching.backend import DescribeReport
+from sfm.matching.sift import opencv_extraction
+from sfm.matching.sift.cells import probed
+from sfm.matching.sift.descriptors import descriptor_matches
 from sfm.matching.sift.features import describe
 from sfm.matching.sift.opencv_extraction import sift_features
 from sfm.workspace.events import NullEvents
@@ -119,6 +123,42 @@ def test_nothing_is_found_outside_a_mask(grey: np.ndarray) -> None:
 
     assert len(keypoints) > 100
     assert keypoints[:, 0].min() >= 300
+
+
+def test_domains_of_several_sizes_agree_with_more_true_matches(
+    demo_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DSP-SIFT: of photos beside each other, with the same keypoints."""
+    names = [f"photo_{i:02}.jpg" for i in range(9)]
+    photos = [cv2.imread(str(demo_data / "images" / name), cv2.IMREAD_GRAYSCALE) for name in names]
+
+    def inliers() -> int:
+        found = [sift_features(np.asarray(photo, np.uint8), CONFIG, None) for photo in photos]
+        return sum(num_inliers(*found[i], *found[i + 1]) for i in range(len(found) - 1))
+
+    pooled = inliers()
+    monkeypatch.setattr(opencv_extraction, "_DOMAINS", (0,))
+
+    assert pooled > 1.02 * inliers()
+
+
+def num_inliers(xy_a: np.ndarray, a: np.ndarray, xy_b: np.ndarray, b: np.ndarray) -> int:
+    """Of a fundamental matrix, among the mutually nearest descriptors that pass COLMAP's tests."""
+    matches = descriptor_matches(probed(a), probed(b), pycolmap.SiftMatchingOptions())
+    options = pycolmap.RANSACOptions()
+    options.max_error, options.random_seed = 2.0, 0
+    points = (xy[matches[:, i], :2].astype(np.float64) for i, xy in enumerate((xy_a, xy_b)))
+    found = pycolmap.estimate_fundamental_matrix(*points, options)
+    return int(found["num_inliers"]) if found else 0
+
+
+@pytest.mark.parametrize("size", [(6, 7), (17, 9), (40, 300)])
+def test_small_photos_are_described_at_all_sizes(size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+
+    keypoints, descriptors = sift_features(noise, CONFIG, None)
+
+    assert len(keypoints) == len(descriptors)
 
 
 @pytest.mark.parametrize("shape", [(80, 120), (1, 1), (2, 3000)])

@@ -1,79 +1,73 @@
-"""First guesses of unknown focal lengths, from the fundamental matrices of the view graph."""
+"""First guesses of unknown focal lengths: the likeliest ones by pairs of images, and by what lenses have.
+
+Fundamental matrices of forward motion, or of planes, may agree on several times the true focal length. So
+each focal length is tried with essential matrices; where many are nearly as likely, the prior decides.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Set
 
 import numpy as np
-import pycolmap
 
-from sfm.files.scratch import scratch_folder
+from retrieval import Pair
 
-_MIN_NUM_INLIERS = 30  # pairs with fewer do not determine the focal length
-_MIN_IMAGES = 3  # images of a camera that must agree, and half of all that have a value
-_NEAR = 0.15
+from ..scene.scene import Scene
+from .lens_likelihood import Lens, MatchedPoints, num_matches, peak_of
 
-
-def estimate_focal_lengths(database: Path, *, seed: int) -> dict[int, float]:
-    """Focal length in px of each camera that has no prior one and enough images; camera id to value.
-
-    COLMAP's calibration of the view graph, given one shared camera, often ends in a wrong minimum. Given a
-    camera per image, most images come out right: their median is taken.
-    """
-    with pycolmap.Database.open(database) as db:
-        cameras = {camera.camera_id: camera for camera in db.read_all_cameras()}
-        images = db.read_all_images()
-        members: dict[int, list[int]] = {}
-        for image in images:
-            if not cameras[image.camera_id].has_prior_focal_length:
-                members.setdefault(image.camera_id, []).append(image.image_id)
-        members = {camera_id: ids for camera_id, ids in members.items() if len(ids) >= _MIN_IMAGES}
-        if not members:
-            return {}
-        with scratch_folder() as folder:
-            scratch = folder / "calibration.db"
-            _camera_per_image(db, scratch, images, cameras)
-            focal_of = _calibrated(scratch, seed)
-    found = {c: _agreed([focal_of[i] for i in ids if i in focal_of]) for c, ids in sorted(members.items())}
-    return {camera_id: focal for camera_id, focal in found.items() if focal is not None}
+_MIN_NUM_INLIERS = 30  # of a pair; fewer say little of a focal length
+_MIN_PAIRS, _MAX_PAIRS = 3, 10
+_MAX_PAIRS_OF_IMAGE = 2
+_MAX_MATCHES = 200  # of a pair; more only cost time
+_STEP = 1.25
+_FOCAL_LENGTHS = 0.4 * _STEP ** np.arange(14)
+"""In longer sides of the images."""
+_SIGMA = 0.7
+"""Of the logarithm of the focal lengths of lenses, which is 0 in the mean."""
+_NOISE = 0.1
+"""Log-likelihood of a match, on average, that distortion and wrong matches cost."""
 
 
-def _agreed(values: Sequence[float]) -> float | None:
-    """The median, if enough images have a value near it; they scatter where all look at one point."""
-    if not values:
-        return None
-    median = float(np.median(values))
-    num_near = sum(abs(value / median - 1) < _NEAR for value in values)
-    return median if num_near >= max(_MIN_IMAGES, len(values) / 2) else None
+def likeliest_focal_lengths(scene: Scene, *, seed: int) -> dict[int, float]:
+    """Focal length in px of each camera that has no prior one and enough pairs; camera id to value."""
+    images: dict[int, set[str]] = {}
+    for image in scene.cache.images.values():
+        if not scene.cache.camera(image.camera_id).has_prior_focal_length:
+            images.setdefault(image.camera_id, set()).add(image.name)
+    found = {}
+    for camera_id, names in sorted(images.items()):
+        camera = scene.cache.camera(camera_id)
+        pairs = [_points(scene, pair) for pair in _pairs(scene, names)]
+        if len(pairs) >= _MIN_PAIRS and not camera.is_spherical():
+            found[camera_id] = _likeliest_px(Lens(camera.width, camera.height, seed), pairs)
+    return found
 
 
-def _camera_per_image(
-    db: pycolmap.Database,
-    path: Path,
-    images: Sequence[pycolmap.Image],
-    cameras: Mapping[int, pycolmap.Camera],
-) -> None:
-    """Write the pairs of `db` to a new database in which each image has a camera with the id of the image."""
-    with pycolmap.Database.open(path) as scratch:
-        for image in images:
-            camera = pycolmap.Camera(cameras[image.camera_id].todict())
-            image_id = camera.camera_id = image.image_id
-            scratch.write_camera(camera, use_camera_id=True)
-            copied = pycolmap.Image(name=image.name, camera_id=image_id, image_id=image_id)
-            scratch.write_image(copied, use_image_id=True)
-        for pair_id, geometry in zip(*db.read_two_view_geometries(), strict=True):
-            if geometry.F is not None and len(geometry.inlier_matches) >= _MIN_NUM_INLIERS:
-                scratch.write_two_view_geometry(*pycolmap.pair_id_to_image_pair(pair_id), geometry)
+def _likeliest_px(lens: Lens, pairs: list[MatchedPoints]) -> float:
+    """Where a parabola through the log-posteriors of the best focal length and its neighbours is highest."""
+    focal_px = lens.longer * _FOCAL_LENGTHS
+    likelihoods = np.array([sum(lens.as_pinhole(pair, px) for pair in pairs) for px in focal_px])
+    values = likelihoods / (_NOISE * num_matches(pairs)) - (np.log(_FOCAL_LENGTHS) / _SIGMA) ** 2 / 2
+    best = int(values.argmax())
+    return float(focal_px[best] * _STEP ** peak_of(values[max(best - 1, 0) : best + 2]))
 
 
-def _calibrated(scratch: Path, seed: int) -> dict[int, float]:
-    """Focal length of each image in px, of those whose value moved from the first guess."""
-    options = pycolmap.ViewGraphCalibrationOptions()
-    options.random_seed, options.reestimate_relative_pose = seed, False
-    with pycolmap.Database.open(scratch) as db:
-        before = {camera.camera_id: camera.mean_focal_length() for camera in db.read_all_cameras()}
-    pycolmap.calibrate_view_graph(scratch, options)
-    with pycolmap.Database.open(scratch) as db:
-        after = {camera.camera_id: camera.mean_focal_length() for camera in db.read_all_cameras()}
-    return {camera_id: focal for camera_id, focal in after.items() if focal != before[camera_id]}
+def _pairs(scene: Scene, names: Set[str]) -> list[Pair]:
+    """Those of most inliers, spread over the images: photos taken from one place say little."""
+    edges, used, found = scene.view_graph.edges, Counter[str](), list[Pair]()
+    for pair in sorted(edges, key=lambda pair: (-edges[pair].num_inliers, pair)):
+        is_one_of = pair.a in names and pair.b in names and edges[pair].num_inliers >= _MIN_NUM_INLIERS
+        if is_one_of and max(used[pair.a], used[pair.b]) < _MAX_PAIRS_OF_IMAGE:
+            used.update((pair.a, pair.b))
+            found.append(pair)
+    return found[:_MAX_PAIRS]
+
+
+def _points(scene: Scene, pair: Pair) -> MatchedPoints:
+    rows = scene.matches(pair).T
+    sides = (
+        scene.keypoints(scene.id_of[name])[of].astype(np.float64)
+        for name, of in zip((pair.a, pair.b), rows, strict=True)
+    )
+    return MatchedPoints(*sides).thinned(_MAX_MATCHES)

@@ -14,14 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import pycolmap
 
-from kernels.sampson import angular_distances, sampson_distances
-
-from ..scene.camera_models import as_model
-
-Array = npt.NDArray[np.float64]
+from .lens_likelihood import FISHEYE, ORDINARY, Array, Explanation, Lens, MatchedPoints, num_matches, peak_of
 
 _MIN_PAIRS = 3
 _MIN_GAIN = 30.0
@@ -33,7 +27,6 @@ _MAX_LOSS_OF_MATCH = 0.3
 _MIN_SIGMAS = 1.0
 _DIVISIONS = (0.0, -0.1, -0.2)
 """Distortion of ordinary lenses: of the division model, in units of half the diagonal."""
-LENS_MODELS = _ORDINARY, _FISHEYE = "SIMPLE_RADIAL", "SIMPLE_RADIAL_FISHEYE"
 _FIELDS_DEG = (90.0, 108.0, 129.0, 155.0, 186.0)
 """Fields of view of fisheyes across the longer side; SIMPLE_RADIAL serves those of narrower ones."""
 _FINER = (0.82, 0.87, 0.91, 0.95, 1.0, 1.05, 1.1)
@@ -42,16 +35,6 @@ _SHORTEST, _STEP, _NUM_STEPS = 0.5, 1.25, 8
 """Focal lengths of ordinary lenses: the shortest, in longer sides, and how they grow from there."""
 _DISTORTIONS = (-0.15, -0.05, 0.03)
 _MAX_MATCHES = 400  # of a pair; more only cost time
-_MAX_ERROR_PX = 2.0
-_SIGMA_PX = (0.3, 2.5)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MatchedPoints:
-    """The matches of one pair of one camera's images: (N, 2) px in the first and in the second."""
-
-    first: Array
-    second: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +62,6 @@ class LensFit:
         return self.num_pairs >= _MIN_PAIRS and self.gain >= enough and self.sigmas >= _MIN_SIGMAS
 
 
-def lens_camera(
-    width: int, height: int, focal_px: float, k: float, *, model: str, named: str | None = None
-) -> pycolmap.Camera:
-    """The camera of a lens that was found, of its model or of a richer one that was named."""
-    params = [focal_px, width / 2, height / 2, k]
-    camera = pycolmap.Camera(model=model, width=width, height=height, params=params)
-    return as_model(camera, named) if named else camera
-
-
 def fit_lens(
     pairs: Sequence[MatchedPoints],
     width: int,
@@ -110,9 +84,9 @@ def fit_lens(
     """
     if not pairs:
         return None
-    lens = _Lens(width, height, seed)
-    thinned = [_thinned(pair) for pair in pairs]
-    num = _num_matches(thinned)
+    lens = Lens(width, height, seed)
+    thinned = [pair.thinned(_MAX_MATCHES) for pair in pairs]
+    num = num_matches(thinned)
     by_division = np.array([[lens.as_ordinary(pair, k) for pair in thinned] for k in _DIVISIONS])
     any_focal = by_division[by_division.sum(axis=1).argmax()]
     fisheye = _likeliest_fisheye(lens, thinned, any_focal)
@@ -132,141 +106,55 @@ def fit_lens(
     return _fit(ordinary.best, thinned, given.by_pair if given else ordinary.by_other_focal)
 
 
-class _Explanation(NamedTuple):
-    """Pairs explained by one lens."""
-
-    model: str
-    focal_px: float
-    k: float
-    by_pair: Array
-    """Log-likelihood of each."""
-
-
 class _Ordinary(NamedTuple):
-    best: _Explanation
+    best: Explanation
     by_other_focal: Array
     """Log-likelihoods by the best of much longer or shorter focal lengths."""
     is_between: bool
     """Whether longer and shorter ones are less likely: a flat scene fits any that is short enough."""
 
 
-def _likeliest_fisheye(lens: _Lens, pairs: Sequence[MatchedPoints], any_focal: Array) -> _Explanation | None:
+def _likeliest_fisheye(lens: Lens, pairs: Sequence[MatchedPoints], any_focal: Array) -> Explanation | None:
     """None as soon as no fisheye can win.
 
     Of few lenses the likeliest one is looked for more finely, even where it is a little less likely than an
     ordinary lens.
     """
-    coarse = [lens.explained(pairs, lens.longer / float(np.radians(f)), 0.0, _FISHEYE) for f in _FIELDS_DEG]
+    coarse = [lens.explained(pairs, lens.longer / float(np.radians(f)), 0.0, FISHEYE) for f in _FIELDS_DEG]
     near = max(coarse, key=lambda one: one.by_pair.sum())
-    if near.by_pair.sum() <= any_focal.sum() - _MAX_LOSS_OF_MATCH * _num_matches(pairs):
+    if near.by_pair.sum() <= any_focal.sum() - _MAX_LOSS_OF_MATCH * num_matches(pairs):
         return None
     finer = (
-        lens.explained(pairs, near.focal_px * factor, k, _FISHEYE)
+        lens.explained(pairs, near.focal_px * factor, k, FISHEYE)
         for factor in _FINER
         for k in _FISHEYE_DISTORTIONS
     )
     return max(finer, key=lambda one: one.by_pair.sum())
 
 
-def _likeliest_ordinary(lens: _Lens, pairs: Sequence[MatchedPoints]) -> _Ordinary:
+def _likeliest_ordinary(lens: Lens, pairs: Sequence[MatchedPoints]) -> _Ordinary:
     """Its focal length is where a parabola through the likelihoods of the three best ones is highest."""
     coarse = [lens.longer * _SHORTEST * _STEP**step for step in range(_NUM_STEPS)]
-    near = max(coarse, key=lambda focal_px: lens.explained(pairs, focal_px, 0.0, _ORDINARY).by_pair.sum())
+    near = max(coarse, key=lambda focal_px: lens.explained(pairs, focal_px, 0.0, ORDINARY).by_pair.sum())
     found = [_likeliest_distortion(lens, pairs, float(f)) for f in near * _STEP ** np.linspace(-1, 1, 5)]
     total = np.array([one.by_pair.sum() for one in found])
     best = int(total.argmax())
     other = max((i for i in range(len(found)) if abs(i - best) > 1), key=lambda i: total[i])
-    focal_px = found[best].focal_px * _STEP ** (0.5 * _peak(total[max(best - 1, 0) : best + 2]))
+    focal_px = found[best].focal_px * _STEP ** (0.5 * peak_of(total[max(best - 1, 0) : best + 2]))
     return _Ordinary(found[best]._replace(focal_px=focal_px), found[other].by_pair, 0 < best < len(found) - 1)
 
 
-def _likeliest_distortion(lens: _Lens, pairs: Sequence[MatchedPoints], focal_px: float) -> _Explanation:
+def _likeliest_distortion(lens: Lens, pairs: Sequence[MatchedPoints], focal_px: float) -> Explanation:
     """An ordinary lens of a focal length, with the likeliest of a few distortions."""
-    by_k = (lens.explained(pairs, focal_px, k, _ORDINARY) for k in _DISTORTIONS)
+    by_k = (lens.explained(pairs, focal_px, k, ORDINARY) for k in _DISTORTIONS)
     return max(by_k, key=lambda one: one.by_pair.sum())
 
 
-def _peak(values: Array) -> float:
-    """Where the parabola through three values, the middle one not lower than the others, is highest."""
-    if len(values) < 3 or not (bend := float(values[0] - 2 * values[1] + values[2])) < 0:
-        return 0.0
-    return float(values[0] - values[2]) / bend / 2
-
-
-def _fit(found: _Explanation, pairs: Sequence[MatchedPoints], otherwise: Array) -> LensFit:
+def _fit(found: Explanation, pairs: Sequence[MatchedPoints], otherwise: Array) -> LensFit:
     gain = found.by_pair - otherwise
     votes = np.clip(gain, -_MIN_GAIN, _MIN_GAIN)
     scatter = max(float(np.std(votes, ddof=1)), 1.0) if len(votes) > 1 else np.inf
     sigmas = float(votes.mean() / scatter * np.sqrt(len(votes)))
     return LensFit(
-        found.model, found.focal_px, found.k, len(gain), _num_matches(pairs), float(gain.sum()), sigmas
+        found.model, found.focal_px, found.k, len(gain), num_matches(pairs), float(gain.sum()), sigmas
     )
-
-
-def _num_matches(pairs: Sequence[MatchedPoints]) -> int:
-    return sum(len(pair.first) for pair in pairs)
-
-
-def _thinned(pair: MatchedPoints) -> MatchedPoints:
-    step = -(-len(pair.first) // _MAX_MATCHES)
-    return MatchedPoints(pair.first[::step], pair.second[::step])
-
-
-@dataclass(frozen=True, slots=True)
-class _Lens:
-    """Log-likelihoods of pairs under lenses of one size of image."""
-
-    width: int
-    height: int
-    seed: int
-
-    def as_ordinary(self, pair: MatchedPoints, division: float) -> float:
-        """By a fundamental matrix between points without distortion."""
-        a, b = (self._undistorted(points, division) for points in (pair.first, pair.second))
-        found = pycolmap.estimate_fundamental_matrix(a[:, :2], b[:, :2], self._ransac())
-        return self._likelihood(sampson_distances(a, b, found["F"]) if found else None, len(a))
-
-    @property
-    def longer(self) -> int:
-        """Side of the images, px."""
-        return max(self.width, self.height)
-
-    def explained(
-        self, pairs: Sequence[MatchedPoints], focal_px: float, k: float, model: str
-    ) -> _Explanation:
-        """By an essential matrix between rays for each pair."""
-        camera = lens_camera(self.width, self.height, focal_px, k, model=model)
-        return _Explanation(model, focal_px, k, np.array([self._by_rays(pair, camera) for pair in pairs]))
-
-    def _by_rays(self, pair: MatchedPoints, camera: pycolmap.Camera) -> float:
-        found = pycolmap.estimate_essential_matrix(pair.first, pair.second, camera, camera, self._ransac())
-        a, b = (np.asarray(camera.cam_ray_from_img(points)) for points in (pair.first, pair.second))
-        scale = camera.mean_focal_length()
-        error = scale * angular_distances(a, b, found["E"]) if found else None
-        return self._likelihood(error, len(a))
-
-    def _undistorted(self, points: Array, division: float) -> Array:
-        centred = points - (self.width / 2, self.height / 2)
-        square = np.sum(centred**2, axis=1) / (self.width**2 + self.height**2) * 4
-        return np.column_stack((centred / (1 + division * square)[:, None], np.ones(len(points))))
-
-    def _ransac(self) -> pycolmap.RANSACOptions:
-        options = pycolmap.RANSACOptions()
-        options.max_error, options.min_inlier_ratio, options.random_seed = _MAX_ERROR_PX, 0.1, self.seed
-        options.min_num_trials, options.max_num_trials = 50, 300
-        return options
-
-    def _likelihood(self, error: Array | None, count: int) -> float:
-        """Log-likelihood of epipolar distances (count,): half-normal for inliers, uniform for the others."""
-        if error is None:
-            return -count * float(np.log(self.height))
-        # A distortion that bends back has no rays so far out.
-        error = np.where(np.isfinite(error), error, self.height)
-        share, sigma = 0.5, 1.0
-        for _ in range(20):
-            inlier = share * np.sqrt(2 / np.pi) / sigma * np.exp(-0.5 * (error / sigma) ** 2)
-            both = inlier + (1 - share) / self.height
-            is_inlier = inlier / both
-            share = float(np.clip(is_inlier.mean(), 0.01, 0.99))
-            sigma = float(np.clip(np.sqrt(np.average(error**2, weights=is_inlier + 1e-12)), *_SIGMA_PX))
-        return float(np.log(both).sum())

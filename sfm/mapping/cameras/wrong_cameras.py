@@ -150,16 +150,15 @@ def _of_model(
 ) -> Iterator[WrongCamera]:
     """Images of one model. While the model is bent by crops, no focal length is asked for.
 
-    Unless focal lengths explain the images of a camera better than principal points of their own do: single
-    crops are found in a model that zoomed images bend, too.
+    What has fewer parameters is the likelier, unless what has more explains the same images clearly better:
+    one aspect of all pixels, then focal lengths of groups, then principal points of single images.
     """
     crops = list(_crops(model, shared_by))
     camera_of = {model.image(i).name: model.image(i).camera_id for i in model.reg_image_ids()}
     known = cropped & {camera_of[crop.name] for crop in crops}
     groups = list(_groups(model, {i: first for i, first in shared_by.items() if i not in known}))
     first_of = {name: shared_by.get(camera_id, camera_id) for name, camera_id in camera_of.items()}
-    by_focal, by_crops = (_gained(images, first_of) for images in (groups, crops))
-    zoomed = {first for first, gain in by_focal.items() if gain > by_crops.get(first, 0.0)}
+    zoomed = _zoomed(groups, crops, first_of)
     crops = [crop for crop in crops if first_of[crop.name] not in zoomed]
     if not {camera_of[crop.name] for crop in crops} <= cropped:
         groups = [one for one in groups if first_of[one.name] in zoomed]
@@ -169,20 +168,32 @@ def _of_model(
     alike = stretched_images(model, alone.keys() - cropped)
     for camera_id, images in alone.items():
         found = alike.get(camera_id)
-        # One camera that explains its images as well as intrinsics of their own do is the likelier.
-        if found and found.error_px <= np.mean([one.error_px for one in images]):
+        if found and not _is_clearly_better([one.error_px for one in images], [found.error_px]):
             yield from _stretched(model, found)
         else:
             yield from images
 
 
-def _gained(images: Iterable[WrongCamera], first_of: Mapping[str, int]) -> dict[int, float]:
-    """By how much the errors of images fall in sum, by the camera that they shared at first."""
-    gained: dict[int, float] = {}
-    for one in images:
-        first = first_of[one.name]
-        gained[first] = gained.get(first, 0.0) + one.error_shared_px - one.error_px
-    return gained
+def _zoomed(
+    groups: Iterable[WrongCamera], crops: Iterable[WrongCamera], first_of: Mapping[str, int]
+) -> set[int]:
+    """Cameras shared at first whose groups no principal points of their own explain clearly better."""
+    by_crop = {crop.name: crop.error_px for crop in crops}
+    by_group: dict[int, list[WrongCamera]] = {}
+    for one in groups:
+        by_group.setdefault(first_of[one.name], []).append(one)
+    return {
+        first
+        for first, images in by_group.items()
+        if not _is_clearly_better(
+            [by_crop.get(one.name, one.error_shared_px) for one in images], [one.error_px for one in images]
+        )
+    }
+
+
+def _is_clearly_better(richer_px: Sequence[float], poorer_px: Sequence[float]) -> bool:
+    """Whether an explanation of more parameters leaves clearly smaller errors."""
+    return bool(np.mean(richer_px) <= MAX_ERROR_RATIO * np.mean(poorer_px))
 
 
 def _crops(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -> Iterator[WrongCamera]:

@@ -1,8 +1,9 @@
 """SIFT keypoints and descriptors by OpenCV, stored as COLMAP stores its own (Lowe, IJCV 2004).
 
 With a precise doubling of the image, and thresholds like COLMAP's, most keypoints coincide with COLMAP's. It
-describes all that it detects and then drops the smallest; here only those that stay are described. Photos of
-fog, water, darkness or bare walls, which have few keypoints above the threshold, get fainter ones as well.
+describes all that it detects and then drops the smallest; here only those that stay are described, each in
+domains of several sizes, whose mean is its descriptor (DSP-SIFT; Dong and Soatto, CVPR 2015). Photos of fog,
+water, darkness or bare walls, which have few keypoints above the threshold, get fainter ones as well.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ _EDGE = 10.0
 """Largest ratio of principal curvatures; COLMAP's."""
 _LAYERS, _SIGMA = 3, 1.6
 """Of an octave, and of its first image, px; COLMAP's."""
+_FIRST_OCTAVE = -1
+"""Of the doubled image."""
+_DOMAINS = (-2, 0, 2)
+"""Sizes of the domains of a keypoint's descriptor, in layers from its own: 0.63, 1 and 1.59 times."""
 _NORM = 512
 """Of descriptors in bytes."""
 _MIN_SIDE = 4
@@ -79,11 +84,11 @@ def sift_features(grey: NDArray[np.uint8], config: SiftConfig, mask: NDArray[np.
     chosen = _largest(_as_rows(found), config.max_num_features)
     if not len(chosen):
         return np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8)
-    kept, values = _sift(_CONTRAST).compute(reduced, [found[i] for i in chosen])
+    kept = [found[i] for i in chosen]
     rows = _as_rows(kept)
     rows[:, :2] *= to_photo
     rows[:, 2] *= np.sqrt(to_photo.prod())
-    return rows.astype(np.float32), _root_sift(np.asarray(values, np.float64))
+    return rows.astype(np.float32), _root_sift(_pooled(reduced, kept))
 
 
 @contextmanager
@@ -136,6 +141,26 @@ def _detected(
         return found
     x, y = np.clip((_as_rows(found)[:, :2] * to_photo).astype(int), 0, np.array(mask.shape[::-1]) - 1).T
     return [found[i] for i in np.flatnonzero(mask[y, x])]
+
+
+def _pooled(image: NDArray[np.uint8], keypoints: Sequence[cv2.KeyPoint]) -> NDArray[np.float64]:
+    """(n, 128): the mean of the unit descriptors of `_DOMAINS`."""
+    resized = [_in_domain(keypoint, layers) for layers in _DOMAINS for keypoint in keypoints]
+    _, values = _sift(_CONTRAST).compute(image, resized)
+    values = values.reshape(len(_DOMAINS), len(keypoints), -1).astype(np.float64)
+    return np.asarray((values / np.maximum(np.linalg.norm(values, axis=2, keepdims=True), 1e-9)).mean(axis=0))
+
+
+def _in_domain(keypoint: cv2.KeyPoint, layers: int) -> cv2.KeyPoint:
+    """The keypoint, larger by so many layers and seen in the image of the pyramid that is blurred as much.
+
+    OpenCV holds the octave, from -1 on, in the first byte of `octave`, and the layer in the second.
+    """
+    octave, layer = (keypoint.octave + 128) % 256 - 128, keypoint.octave >> 8 & 255
+    octaves, layer = divmod(layer - 1 + layers, _LAYERS)
+    octave, layer = (octave + octaves, layer + 1) if octave + octaves >= _FIRST_OCTAVE else (_FIRST_OCTAVE, 0)
+    (x, y), size = keypoint.pt, keypoint.size * 2 ** (layers / _LAYERS)
+    return cv2.KeyPoint(x, y, size, keypoint.angle, keypoint.response, octave & 255 | layer << 8)
 
 
 def _as_rows(keypoints: Sequence[cv2.KeyPoint]) -> NDArray[np.float64]:
