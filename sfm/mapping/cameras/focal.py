@@ -7,7 +7,6 @@ each focal length is tried with essential matrices; where many are nearly as lik
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set
 
 import numpy as np
 
@@ -31,16 +30,12 @@ _NOISE = 0.1
 
 def likeliest_focal_lengths(scene: Scene, *, seed: int) -> dict[int, float]:
     """Focal length in px of each camera that has no prior one and enough pairs; camera id to value."""
-    images: dict[int, set[str]] = {}
-    for image in scene.cache.images.values():
-        if not scene.cache.camera(image.camera_id).has_prior_focal_length:
-            images.setdefault(image.camera_id, set()).add(image.name)
     found = {}
-    for camera_id, names in sorted(images.items()):
-        camera = scene.cache.camera(camera_id)
-        pairs = [_points(scene, pair) for pair in _pairs(scene, names)]
-        if len(pairs) >= _MIN_PAIRS and not camera.is_spherical():
-            found[camera_id] = _likeliest_px(Lens(camera.width, camera.height, seed), pairs)
+    for camera_id, pairs in sorted(_pairs(scene).items()):
+        if len(pairs) >= _MIN_PAIRS:
+            camera = scene.cache.camera(camera_id)
+            points = [_points(scene, pair) for pair in pairs]
+            found[camera_id] = _likeliest_px(Lens(camera.width, camera.height, seed), points)
     return found
 
 
@@ -53,15 +48,22 @@ def _likeliest_px(lens: Lens, pairs: list[MatchedPoints]) -> float:
     return float(focal_px[best] * _STEP ** peak_of(values[max(best - 1, 0) : best + 2]))
 
 
-def _pairs(scene: Scene, names: Set[str]) -> list[Pair]:
-    """Those of most inliers, spread over the images: photos taken from one place say little."""
-    edges, used, found = scene.view_graph.edges, Counter[str](), list[Pair]()
+def _pairs(scene: Scene) -> dict[int, list[Pair]]:
+    """Those of most inliers of each camera, spread over its images: from one place they say little."""
+    cameras = {i: one for i, one in scene.cache.cameras.items() if not one.has_prior_focal_length}
+    camera_of = {image.name: image.camera_id for image in scene.cache.images.values()}
+    edges, used, found = scene.view_graph.edges, Counter[str](), dict[int, list[Pair]]()
     for pair in sorted(edges, key=lambda pair: (-edges[pair].num_inliers, pair)):
-        is_one_of = pair.a in names and pair.b in names and edges[pair].num_inliers >= _MIN_NUM_INLIERS
-        if is_one_of and max(used[pair.a], used[pair.b]) < _MAX_PAIRS_OF_IMAGE:
+        camera_id = camera_of[pair.a]
+        if edges[pair].num_inliers < _MIN_NUM_INLIERS or camera_id != camera_of[pair.b]:
+            continue
+        if camera_id not in cameras or cameras[camera_id].is_spherical():
+            continue
+        pairs = found.setdefault(camera_id, [])
+        if len(pairs) < _MAX_PAIRS and max(used[pair.a], used[pair.b]) < _MAX_PAIRS_OF_IMAGE:
             used.update((pair.a, pair.b))
-            found.append(pair)
-    return found[:_MAX_PAIRS]
+            pairs.append(pair)
+    return found
 
 
 def _points(scene: Scene, pair: Pair) -> MatchedPoints:

@@ -26,7 +26,7 @@ from .descriptors import ProbedPhotos
 from .features import describe, retrieval_descriptors
 from .matching import match_pairs
 
-_FEATURES_VERSION, _MATCHES_VERSION = 3, 2
+_FEATURES_VERSION, _MATCHES_VERSION = 4, 2
 _GEOMETRIES_VERSION = 1
 """Raised when a change of code changes what the step computes: earlier results are then computed again."""
 
