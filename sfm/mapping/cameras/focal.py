@@ -7,6 +7,7 @@ each focal length is tried with essential matrices; where many are nearly as lik
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 
 import numpy as np
 
@@ -34,13 +35,18 @@ def likeliest_focal_lengths(scene: Scene, *, seed: int) -> dict[int, float]:
     for camera_id, pairs in sorted(_pairs(scene).items()):
         if len(pairs) >= _MIN_PAIRS:
             camera = scene.cache.camera(camera_id)
-            points = [_points(scene, pair) for pair in pairs]
+            points = tuple(_points(scene, pair) for pair in pairs)
             found[camera_id] = _likeliest_px(Lens(camera.width, camera.height, seed), points)
     return found
 
 
-def _likeliest_px(lens: Lens, pairs: list[MatchedPoints]) -> float:
-    """Where a parabola through the log-posteriors of the best focal length and its neighbours is highest."""
+@lru_cache(maxsize=64)
+def _likeliest_px(lens: Lens, points: tuple[tuple[bytes, bytes], ...]) -> float:
+    """Where a parabola through the log-posteriors of the best focal length and its neighbours is highest.
+
+    Remembered, since most rounds of the loop leave these pairs as they are.
+    """
+    pairs = [MatchedPoints(*(np.frombuffer(side).reshape(-1, 2) for side in pair)) for pair in points]
     focal_px = lens.longer * _FOCAL_LENGTHS
     likelihoods = np.array([sum(lens.as_pinhole(pair, px) for pair in pairs) for px in focal_px])
     values = likelihoods / (_NOISE * num_matches(pairs)) - (np.log(_FOCAL_LENGTHS) / _SIGMA) ** 2 / 2
@@ -66,10 +72,11 @@ def _pairs(scene: Scene) -> dict[int, list[Pair]]:
     return found
 
 
-def _points(scene: Scene, pair: Pair) -> MatchedPoints:
-    rows = scene.matches(pair).T
-    sides = (
-        scene.keypoints(scene.id_of[name])[of].astype(np.float64)
-        for name, of in zip((pair.a, pair.b), rows, strict=True)
+def _points(scene: Scene, pair: Pair) -> tuple[bytes, bytes]:
+    """Some of the matched points of both images, (n, 2) float64, px."""
+    rows = scene.matches(pair)
+    first, second = (
+        scene.keypoints(scene.id_of[name])[of].astype(np.float64).tobytes()
+        for name, of in zip((pair.a, pair.b), rows[:: -(-len(rows) // _MAX_MATCHES)].T, strict=True)
     )
-    return MatchedPoints(*sides).thinned(_MAX_MATCHES)
+    return first, second
