@@ -84,6 +84,26 @@ def test_a_focal_length_from_exif_is_left_alone(tmp_path: Path) -> None:
     )
 
 
+def test_the_lens_of_a_turned_phone_stays(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "database.db"
+    known = likeliest_focal_lengths(write(path, turned(rng), rng, has_prior=False), seed=0)
+    with pycolmap.Database.open(path) as db:
+        for camera_id, size in enumerate([(HEIGHT, WIDTH), (HEIGHT, WIDTH), (HEIGHT, 900)], 2):
+            focal_px = 1.1 * DEFAULT_PX if camera_id == 3 else 1.2 * max(size)  # one was found to be zoomed
+            camera = pycolmap.Camera.create_from_model_name(camera_id, "SIMPLE_PINHOLE", focal_px, *size)
+            db.write_camera(camera, use_camera_id=True)
+            image = pycolmap.Image(
+                name=f"turned {camera_id}.jpg", camera_id=camera_id, image_id=10 + camera_id
+            )
+            db.write_image(image, use_image_id=True)
+            db.write_keypoints(10 + camera_id, db.read_keypoints(1))
+            geometry = db.read_two_view_geometry(1, 2)
+            db.write_two_view_geometry(1, 10 + camera_id, geometry)
+
+    assert likeliest_focal_lengths(Scene.open(path), seed=0) == {**known, 2: known[1]}
+
+
 def test_without_enough_pairs_nothing_is_guessed(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
 

@@ -10,6 +10,7 @@ from collections import Counter
 from functools import lru_cache
 
 import numpy as np
+import pycolmap
 
 from retrieval import Pair
 
@@ -19,6 +20,7 @@ from .lens_likelihood import Lens, MatchedPoints, num_matches, peak_of
 _MIN_NUM_INLIERS = 30  # of a pair; fewer say little of a focal length
 _MIN_PAIRS, _MAX_PAIRS = 3, 10
 _MAX_PAIRS_OF_IMAGE = 2
+_DEFAULT = 1.2  # focal length in longer sides, COLMAP's
 _MAX_MATCHES = 200  # of a pair; more only cost time
 _STEP = 1.25
 _FOCAL_LENGTHS = 0.4 * _STEP ** np.arange(14)
@@ -30,14 +32,29 @@ _NOISE = 0.1
 
 
 def likeliest_focal_lengths(scene: Scene, *, seed: int) -> dict[int, float]:
-    """Focal length in px of each camera that has no prior one and enough pairs; camera id to value."""
-    found = {}
+    """Focal length in px of each camera that has no prior one and enough pairs; camera id to value.
+
+    A camera of fewer pairs, of whose focal length nothing is known, has that of one with images of the same
+    sides: phones turn, and their lens stays.
+    """
+    found, of_sides = dict[int, float](), dict[frozenset[int], float]()
     for camera_id, pairs in sorted(_pairs(scene).items()):
         if len(pairs) >= _MIN_PAIRS:
             camera = scene.cache.camera(camera_id)
             points = tuple(_points(scene, pair) for pair in pairs)
             found[camera_id] = _likeliest_px(Lens(camera.width, camera.height, seed), points)
+            of_sides.setdefault(frozenset((camera.width, camera.height)), found[camera_id])
+    for camera_id, camera in scene.cache.cameras.items():
+        same = of_sides.get(frozenset((camera.width, camera.height)))
+        if same and camera_id not in found and _is_unknown(camera):
+            found[camera_id] = same
     return found
+
+
+def _is_unknown(camera: pycolmap.Camera) -> bool:
+    """Whether the focal length is the one that COLMAP gives to images that say nothing of theirs."""
+    default = _DEFAULT * max(camera.width, camera.height)
+    return not camera.has_prior_focal_length and bool(np.isclose(camera.mean_focal_length(), default))
 
 
 @lru_cache(maxsize=64)
