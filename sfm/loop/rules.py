@@ -120,7 +120,8 @@ def _between_models(now: LoopState) -> Iterator[PairRequest]:
 def _again(now: LoopState) -> Iterator[PairRequest]:
     """Images outside of all models, or of all parts of the view graph, and two of these, x their tried pairs.
 
-    A stronger matcher is worth its price where nothing else has helped.
+    A stronger matcher is worth its price where nothing else has helped. Its keypoints have points only where
+    it matched registered images, too: once all pairs of an image are matched, those between its partners are.
     """
     if not now.again:
         return
@@ -128,7 +129,9 @@ def _again(now: LoopState) -> Iterator[PairRequest]:
     parts = [frozenset(photos) for photos in now.members] if now.after_registration else graph
     within = frozenset().union(*parts)
     for name in sorted(frozenset(now.graph.names) - within):
+        partners = within.intersection(now.graph.neighbours(name))
         pairs = [pair for pair in now.again if name in pair]
+        pairs = pairs or [pair for pair in now.again if partners.issuperset(pair)]
         yield PairRequest(
             Reason.UNREGISTERED, (name,), _dearly(now, pairs), _FIRM_DEGREE, _PHOTO, is_again=True
         )

@@ -202,6 +202,19 @@ def test_tried_pairs_go_to_a_stronger_matcher_where_an_image_is_in_no_model_or_m
     assert [c.pair for c in apart.candidates] == [pair(2, 4)]
 
 
+def test_partners_of_an_unregistered_photo_are_matched_again_once_its_own_pairs_are() -> None:
+    view_graph = graph((0, 1), (1, 2), (0, 2), (0, 3), (1, 3))
+    between, own = {pair(0, 1): 9, pair(0, 2): 9, pair(1, 2): 9}, {pair(2, 3): 5}
+
+    def asked(again: dict[Pair, int]) -> set[Pair]:
+        requests = propose(view_graph, model(0, 1, 2), tried=(pair(2, 3),), again=again)
+        again_of = [one for one in requests if one.is_again and one.reason is Reason.UNREGISTERED]
+        return {candidate.pair for one in again_of for candidate in one.candidates}
+
+    assert asked({**between, **own}) == set(own)
+    assert asked(between) == {pair(0, 1)}
+
+
 def test_nothing_goes_to_a_stronger_matcher_where_all_images_are_in_one_model() -> None:
     view_graph = graph((0, 1), (1, 2), (0, 2), (0, 3), (1, 3))
     everyone = model(*range(len(NAMES)))
