@@ -31,7 +31,7 @@ _STORED_CAMERA = struct.Struct("<IiQQ?Q")  # id, model, size, whether the focal 
 _HINT = "make a new database, or remove what is wrong and verify the pairs again"
 _MAX_SIZE = 2**31
 _MIN_FOCAL_FACTOR, _MAX_FOCAL_FACTOR = 0.1, 10.0  # of the longer side; COLMAP registers no photo beyond them
-_DEFAULT_FOCAL_FACTOR = 1.2  # COLMAP's own guess
+DEFAULT_FOCAL_FACTOR = 1.2  # COLMAP's own guess
 
 
 def check_database(db: sqlite3.Connection, source: Path) -> None:
@@ -81,7 +81,7 @@ def forget_impossible_focal_lengths(db: sqlite3.Connection) -> dict[int, float]:
         if np.all((factors >= _MIN_FOCAL_FACTOR) & (factors <= _MAX_FOCAL_FACTOR)):
             continue
         forgotten[camera_id] = float(params[places[0]])
-        params[places] = _DEFAULT_FOCAL_FACTOR * longer
+        params[places] = DEFAULT_FOCAL_FACTOR * longer
         row = (params.tobytes(), camera_id)
         db.execute("UPDATE cameras SET params = ?, prior_focal_length = 0 WHERE camera_id = ?", row)
     return forgotten

@@ -13,22 +13,20 @@ import numpy as np
 import pycolmap
 
 from retrieval import Pair
+from sfm.colmap.database_checks import DEFAULT_FOCAL_FACTOR
 
 from ..scene.scene import Scene
-from .lens_likelihood import Lens, MatchedPoints, num_matches, peak_of
+from .lens_likelihood import NOISE_OF_MATCH, Lens, MatchedPoints, num_matches, peak_of
 
 _MIN_NUM_INLIERS = 30  # of a pair; fewer say little of a focal length
 _MIN_PAIRS, _MAX_PAIRS = 3, 10
 _MAX_PAIRS_OF_IMAGE = 2
-_DEFAULT = 1.2  # focal length in longer sides, COLMAP's
 _MAX_MATCHES = 200  # of a pair; more only cost time
 _STEP = 1.25
 _FOCAL_LENGTHS = 0.4 * _STEP ** np.arange(14)
 """In longer sides of the images."""
 _SIGMA = 0.7
 """Of the logarithm of the focal lengths of lenses, which is 0 in the mean."""
-_NOISE = 0.1
-"""Log-likelihood of a match, on average, that distortion and wrong matches cost."""
 
 
 def likeliest_focal_lengths(scene: Scene, *, seed: int) -> dict[int, float]:
@@ -53,7 +51,7 @@ def likeliest_focal_lengths(scene: Scene, *, seed: int) -> dict[int, float]:
 
 def _is_unknown(camera: pycolmap.Camera) -> bool:
     """Whether the focal length is the one that COLMAP gives to images that say nothing of theirs."""
-    default = _DEFAULT * max(camera.width, camera.height)
+    default = DEFAULT_FOCAL_FACTOR * max(camera.width, camera.height)
     return not camera.has_prior_focal_length and bool(np.isclose(camera.mean_focal_length(), default))
 
 
@@ -66,7 +64,7 @@ def _likeliest_px(lens: Lens, points: tuple[tuple[bytes, bytes], ...]) -> float:
     pairs = [MatchedPoints(*(np.frombuffer(side).reshape(-1, 2) for side in pair)) for pair in points]
     focal_px = lens.longer * _FOCAL_LENGTHS
     likelihoods = np.array([sum(lens.as_pinhole(pair, px) for pair in pairs) for px in focal_px])
-    values = likelihoods / (_NOISE * num_matches(pairs)) - (np.log(_FOCAL_LENGTHS) / _SIGMA) ** 2 / 2
+    values = likelihoods / (NOISE_OF_MATCH * num_matches(pairs)) - (np.log(_FOCAL_LENGTHS) / _SIGMA) ** 2 / 2
     best = int(values.argmax())
     return float(focal_px[best] * _STEP ** peak_of(values[max(best - 1, 0) : best + 2]))
 
@@ -91,9 +89,7 @@ def _pairs(scene: Scene) -> dict[int, list[Pair]]:
 
 def _points(scene: Scene, pair: Pair) -> tuple[bytes, bytes]:
     """Some of the matched points of both images, (n, 2) float64, px."""
-    rows = scene.matches(pair)
-    first, second = (
-        scene.keypoints(scene.id_of[name])[of].astype(np.float64).tobytes()
-        for name, of in zip((pair.a, pair.b), rows[:: -(-len(rows) // _MAX_MATCHES)].T, strict=True)
-    )
-    return first, second
+    sides = zip((pair.a, pair.b), scene.matches(pair).T, strict=True)
+    matched = (scene.keypoints(scene.id_of[name])[of].astype(np.float64) for name, of in sides)
+    some = MatchedPoints(*matched).thinned(_MAX_MATCHES)
+    return some.first.tobytes(), some.second.tobytes()

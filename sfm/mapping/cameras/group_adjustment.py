@@ -31,6 +31,7 @@ _MIN_TRACK = 3
 _ITERATIONS = 50
 
 K = TypeVar("K")
+T = TypeVar("T")
 Group = tuple[int, ...]
 """Ids of images that share a camera, ascending."""
 Errors = Mapping[int, NDArray[np.float64]]
@@ -39,9 +40,9 @@ PrincipalPoints = Literal["kept", "centred", "free"]
 """Of the cameras of groups: as the model has them, in the middle of the image, or found by the adjustment."""
 
 
-def groups_by(ids: Iterable[int], key: Callable[[int], K]) -> dict[K, Group]:
+def groups_by(ids: Iterable[T], key: Callable[[T], K]) -> dict[K, tuple[T, ...]]:
     """Images, or cameras, of one key, in their order."""
-    groups: dict[K, list[int]] = {}
+    groups: dict[K, list[T]] = {}
     for one in ids:
         groups.setdefault(key(one), []).append(one)
     return {each: tuple(group) for each, group in groups.items()}

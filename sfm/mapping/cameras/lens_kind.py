@@ -15,13 +15,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .lens_likelihood import FISHEYE, ORDINARY, Array, Explanation, Lens, MatchedPoints, num_matches, peak_of
+from .lens_likelihood import (
+    FISHEYE,
+    NOISE_OF_MATCH,
+    ORDINARY,
+    Array,
+    Explanation,
+    Lens,
+    MatchedPoints,
+    num_matches,
+    peak_of,
+)
 
 _MIN_PAIRS = 3
 _MIN_GAIN = 30.0
 """Of the log-likelihood, all pairs together: one in 10^13 by chance."""
-_MIN_GAIN_OF_MATCH = 0.1
-"""On average: fundamental matrices of forward motion are a hundredth less likely than they could be."""
 _MAX_LOSS_OF_MATCH = 0.3
 """On average: a focal length and a distortion that are some per cent off cost so much."""
 _MIN_SIGMAS = 1.0
@@ -58,7 +66,7 @@ class LensFit:
     @property
     def decisive(self) -> bool:
         """Whether the pairs clearly speak for it."""
-        enough = max(_MIN_GAIN, _MIN_GAIN_OF_MATCH * self.num_matches)
+        enough = max(_MIN_GAIN, NOISE_OF_MATCH * self.num_matches)
         return self.num_pairs >= _MIN_PAIRS and self.gain >= enough and self.sigmas >= _MIN_SIGMAS
 
 
@@ -93,14 +101,14 @@ def fit_lens(
     found = _fit(fisheye, thinned, any_focal) if fisheye else None
     decisive = found is not None and found.decisive
     given = _likeliest_distortion(lens, thinned, given_px) if given_px and not decisive else None
-    fits = given is not None and given.by_pair.sum() >= any_focal.sum() - _MIN_GAIN_OF_MATCH * num
+    fits = given is not None and given.by_pair.sum() >= any_focal.sum() - NOISE_OF_MATCH * num
     if not decisive and (is_fisheye or fits):
         return found
     ordinary = _likeliest_ordinary(lens, thinned)
     if fisheye and decisive:
         return _fit(fisheye, thinned, max((any_focal, ordinary.best.by_pair), key=np.sum))
     # Images may differ in zoom.
-    loss = _MAX_LOSS_OF_MATCH if given else _MIN_GAIN_OF_MATCH
+    loss = _MAX_LOSS_OF_MATCH if given else NOISE_OF_MATCH
     if ordinary.best.by_pair.sum() < any_focal.sum() - loss * num or not ordinary.is_between:
         return found
     return _fit(ordinary.best, thinned, given.by_pair if given else ordinary.by_other_focal)

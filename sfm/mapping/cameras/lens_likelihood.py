@@ -21,6 +21,9 @@ from ..scene.camera_models import as_model
 Array = npt.NDArray[np.float64]
 
 LENS_MODELS = ORDINARY, FISHEYE = "SIMPLE_RADIAL", "SIMPLE_RADIAL_FISHEYE"
+NOISE_OF_MATCH = 0.1
+"""Log-likelihood of a match, on average, that distortion and wrong matches may cost: less says nothing.
+Fundamental matrices of forward motion are a hundredth less likely than they could be."""
 _MAX_ERROR_PX = 2.0
 _SIGMA_PX = (0.3, 2.5)
 

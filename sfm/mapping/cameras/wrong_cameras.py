@@ -26,7 +26,7 @@ from ..scene.camera_models import with_focal_length
 from ..scene.scene import Scene
 from .camera_groups import MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups
 from .cropped_images import cropped_images
-from .group_adjustment import MAX_ERROR_PX, MAX_ERROR_RATIO, is_firm
+from .group_adjustment import MAX_ERROR_PX, MAX_ERROR_RATIO, groups_by, is_firm
 from .pair_support import pairs_support
 from .stretched_images import StretchedImages, stretched_images
 
@@ -162,9 +162,7 @@ def _of_model(
     crops = [crop for crop in crops if first_of[crop.name] not in zoomed]
     if not {camera_of[crop.name] for crop in crops} <= cropped:
         groups = [one for one in groups if first_of[one.name] in zoomed]
-    alone: dict[int, list[WrongCamera]] = {}
-    for one in (*crops, *groups):
-        alone.setdefault(camera_of[one.name], []).append(one)
+    alone = groups_by((*crops, *groups), lambda one: camera_of[one.name])
     alike = stretched_images(model, alone.keys() - cropped)
     for camera_id, images in alone.items():
         found = alike.get(camera_id)
@@ -179,12 +177,9 @@ def _zoomed(
 ) -> set[int]:
     """Cameras shared at first whose groups no principal points of their own explain clearly better."""
     by_crop = {crop.name: crop.error_px for crop in crops}
-    by_group: dict[int, list[WrongCamera]] = {}
-    for one in groups:
-        by_group.setdefault(first_of[one.name], []).append(one)
     return {
         first
-        for first, images in by_group.items()
+        for first, images in groups_by(groups, lambda one: first_of[one.name]).items()
         if not _is_clearly_better(
             [by_crop.get(one.name, one.error_shared_px) for one in images], [one.error_px for one in images]
         )
