@@ -153,14 +153,18 @@ def _with_other_cameras(
     given: GivenModel,
     found: OtherCameras,
 ) -> tuple[Collection, LoopResult]:
-    """The collection and models with the cameras found; as `before` where these models are likelier right."""
+    """The collection and models with the cameras found.
+
+    As `before` where those models are likelier right, or where registration with the cameras fails.
+    """
     (collection, loop), splits = before, remembered_splits(session)
     evidence = SessionMapper(session, collection, store).evidence(loop.models)
-    better = take_cameras(session, store, found)
-    other = _grown(session, better, store, addition, given)
-    after = SessionMapper(session, better, store).evidence(other.models)
-    if not are_less_likely(session, after, evidence):
-        return better, other
+    with session.survived("registration with other cameras"):
+        better = take_cameras(session, store, found)
+        other = _grown(session, better, store, addition, given)
+        after = SessionMapper(session, better, store).evidence(other.models)
+        if not are_less_likely(session, after, evidence):
+            return better, other
     return collection, put_back(session, store, collection, splits, loop)
 
 

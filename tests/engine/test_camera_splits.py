@@ -209,30 +209,52 @@ def test_cameras_stand_where_models_with_others_are_less_likely_right(
     assert json.loads((out / "run.json").read_text())["failures"] == []
 
 
+def with_two_cameras_failing(problem: MappingProblem, **arguments: Any) -> MappingResult:
+    """`reconstruct` that fails once a photo has another camera."""
+    with pycolmap.Database.open(problem.database) as database:
+        if database.num_cameras() > 1:
+            raise FloatingPointError("the other cameras are bad")
+    return reconstruct(problem, **arguments)
+
+
+def failed_with_one_camera(out: Path) -> pycolmap.Reconstruction:
+    """The model of a run that failed with other cameras, and stands with those before in all files."""
+    failures = json.loads((out / "run.json").read_text())["failures"]
+    assert [failure["step"] for failure in failures] == ["registration with other cameras"]
+    assert json.loads((out / "cache" / "camera_splits.json").read_text()) == {}
+    with pycolmap.Database.open(out / "database.db") as database:
+        assert database.num_cameras() == 1
+    model = pycolmap.Reconstruction(out / "sparse" / "0")
+    assert len(model.cameras) == 1
+    return model
+
+
 def test_models_stand_where_registration_with_other_cameras_fails(
     demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos = tmp_path / "photos"
     photos_of_which_one_is_zoomed(demo_data, photos)
 
-    def failing(problem: MappingProblem, **arguments: Any) -> MappingResult:
-        with pycolmap.Database.open(problem.database) as database:
-            if database.num_cameras() > 1:
-                raise FloatingPointError("the other cameras are bad")
-        return reconstruct(problem, **arguments)
+    monkeypatch.setattr("sfm.stages.register.reconstruct", with_two_cameras_failing)
 
-    monkeypatch.setattr("sfm.stages.register.reconstruct", failing)
+    sfm.run(photos, output=tmp_path / "out", config=CONFIG)
 
-    result = sfm.run(photos, output=tmp_path / "out", config=CONFIG)
+    assert len(failed_with_one_camera(tmp_path / "out").reg_image_ids()) >= 7
 
-    failures = json.loads((tmp_path / "out" / "run.json").read_text())["failures"]
-    assert [failure["step"] for failure in failures] == ["registration with other cameras"]
-    assert result.reconstruction is not None
-    assert len(result.reconstruction.cameras) == 1
-    assert len(result.reconstruction.reg_image_ids()) >= 7
-    assert json.loads((tmp_path / "out" / "cache" / "camera_splits.json").read_text()) == {}
-    with pycolmap.Database.open(tmp_path / "out" / "database.db") as database:
-        assert database.num_cameras() == 1
+
+def test_an_extended_model_stands_where_registration_with_other_cameras_fails(
+    demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, new = tmp_path / "photos", tmp_path / "new"
+    zoomed = photos_of_which_one_is_zoomed(demo_data, photos)
+    new.mkdir()
+    zoomed.rename(new / zoomed.name)
+    sfm.run(photos, output=tmp_path / "model", config=CONFIG)
+    monkeypatch.setattr("sfm.stages.register.reconstruct", with_two_cameras_failing)
+
+    sfm.extend(tmp_path / "model", new, output=tmp_path / "out")
+
+    assert len(failed_with_one_camera(tmp_path / "out").reg_image_ids()) >= 7
 
 
 def test_photos_cropped_anywhere_are_registered_where_they_were_taken(

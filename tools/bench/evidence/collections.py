@@ -1,7 +1,8 @@
-"""Rendered collections of many kinds with duplicates, their exhaustive databases, and their false pairs.
+"""Collections of many kinds with duplicates, all of their pairs as a run matches them, and their false pairs.
 
     python tools/bench evidence.collections CACHE                                # all kinds, seeds 0 to 2
     python tools/bench evidence.collections CACHE desk room --seeds 3 4 --shuffled
+    python tools/bench evidence.collections CACHE fox lego100 --photos DATA      # DATA/<set>, each a kind
 
 Each is rendered and matched once and kept below CACHE; `index.json` there lists them.
 """
@@ -10,17 +11,15 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pycolmap
-from engines.peer_database import prepare
 from harness.arguments import program
 from harness.one_at_a_time import only_process
 from harness.paths import ROOT
 from photo_sets.pair_truth import Label, pair_labels
 
-from sfm.config.schema import Config
 from sfm.mapping.scene.pair_matches import PairMatches
 
 KINDS = (
@@ -30,7 +29,7 @@ KINDS = (
 TOWNS = {"square": 28, "street": 36, "terraces": 60}
 """Scenes of `tools/render_scene.py` with houses that look alike and hide others: number of photos."""
 SEEDS = (0, 1, 2)
-_FEATURES = 2000
+_OPTIONS = ("--quiet", "--seed", "0", "backend=sift", "retrieval.mode=exhaustive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +65,27 @@ def collection(kind: str, seed: int, *, shuffled: bool, cache: Path) -> Path:
 
 
 def database(folder: Path, cache: Path, *, threads: int = 1) -> Path:
-    """All pairs of the collection, matched once."""
-    config = Config()
-    config = replace(config, sift=replace(config.sift, max_num_features=_FEATURES))
-    return Path(prepare(folder / "images", cache, threads=threads, config=config).database)
+    """All pairs of the collection, matched as in a run; again where the code that matches has changed."""
+    out = cache.resolve() / "matched" / folder.name
+    command = ["-m", "sfm", "match", str(folder / "images"), "-o", str(out), "--threads", str(threads)]
+    subprocess.run([sys.executable, *command, *_OPTIONS], check=True)
+    return out / "database.db"
 
 
-def entry(kind: str, seed: int, *, shuffled: bool, cache: Path, threads: int = 1) -> Entry:
-    """A collection, made if need be, with the labels of its pairs counted."""
+def rendered(kind: str, seed: int, *, shuffled: bool, cache: Path, threads: int = 1) -> Entry:
+    """A rendered collection, made if need be, with the labels of its pairs counted."""
     folder = collection(kind, seed, shuffled=shuffled, cache=cache)
+    return _entry(kind, folder, cache, threads, seed=seed, shuffled=shuffled)
+
+
+def photographed(folder: Path, *, cache: Path, threads: int = 1) -> Entry:
+    """A set of photos with known poses or labels of its own, which is a kind of its own."""
+    return _entry(f"real-{folder.name}", folder, cache, threads)
+
+
+def _entry(
+    kind: str, folder: Path, cache: Path, threads: int, *, seed: int = 0, shuffled: bool = False
+) -> Entry:
     path = database(folder, cache, threads=threads)
     matches = PairMatches.read(path)
     count = Counter(pair_labels(folder.name, folder, matches).values())
@@ -89,14 +100,23 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", metavar="KIND", help="by default all")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--shuffled", action="store_true", help="photos numbered in random order")
+    parser.add_argument("--photos", type=Path, metavar="DATA", help="folder of the sets that KIND names")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     pycolmap.logging.minloglevel = 2
-    for seed in options.seeds:
-        for kind in options.kinds or (*KINDS, *TOWNS):
-            made = entry(kind, seed, shuffled=options.shuffled, cache=options.cache, threads=options.threads)
-            _list(made, options.cache / "index.json")
-            print(render(made), flush=True)
+    cache, threads = options.cache, options.threads
+    if options.photos:
+        made = (photographed(options.photos / name, cache=cache, threads=threads) for name in options.kinds)
+    else:
+        kinds = options.kinds or (*KINDS, *TOWNS)
+        made = (
+            rendered(kind, seed, shuffled=options.shuffled, cache=cache, threads=threads)
+            for seed in options.seeds
+            for kind in kinds
+        )
+    for one in made:
+        _list(one, cache / "index.json")
+        print(render(one), flush=True)
 
 
 def render(made: Entry) -> str:
