@@ -175,9 +175,7 @@ def number(image: str) -> int:
 def test_the_report_does_not_depend_on_the_order_of_the_pairs() -> None:
     wall, inliers = with_false_pairs(3)
     matches = wall.matches(inliers)
-    turned = type(matches)(
-        matches.keypoints, matches.sizes, dict(sorted(matches.inliers.items(), reverse=True))
-    )
+    turned = replace(matches, inliers=dict(sorted(matches.inliers.items(), reverse=True)))
 
     assert find_inconsistent_pairs(turned) == find_inconsistent_pairs(matches)
 

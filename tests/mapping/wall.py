@@ -13,6 +13,8 @@ SIZE = (600, 400)
 VIEW = 6.0
 """Width of the wall that a photo shows."""
 _PER_UNIT = 60
+_OUTLIERS = 10
+"""Matches of every pair that its geometry leaves out."""
 
 
 class Wall:
@@ -77,10 +79,11 @@ class Wall:
             {names[i]: self.keypoints(i) for i in range(len(names))},
             dict.fromkeys(names, SIZE),
             {pair(*ends): found for ends, found in sorted(inliers.items())},
+            {pair(*ends): len(found) + _OUTLIERS for ends, found in sorted(inliers.items())},
         )
 
     def write_database(self, path: Path, inliers: dict[tuple[int, int], np.ndarray]) -> None:
-        """A COLMAP database with these pairs; it knows their matches and nothing of their geometry."""
+        """A COLMAP database with these pairs, which knows nothing of their geometry but their inliers."""
         with pycolmap.Database.open(path) as db:
             focal_px = 1.2 * SIZE[0]
             camera = pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", focal_px, *SIZE)
@@ -93,6 +96,8 @@ class Wall:
                 geometry.config = pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED
                 geometry.inlier_matches = found.astype(np.uint32)
                 db.write_two_view_geometry(first + 1, second + 1, geometry)
+                outliers = self.chance_matches(first, second, _OUTLIERS)
+                db.write_matches(first + 1, second + 1, np.vstack([found, outliers]).astype(np.uint32))
 
 
 def name(photo: int) -> str:

@@ -1,12 +1,15 @@
 """Labels of pairs, and the fit of their probability."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
 from evidence.choice import decided
+from evidence.collections import photographed
 from evidence.graphs import LabelledGraph, thinned
 from evidence.labelled_models import LabelledModel, rightly_placed
 from evidence.logistic import auroc, calibration_error
@@ -64,6 +67,20 @@ def test_without_truth_all_pairs_are_true(tmp_path) -> None:
     matches = plane(tmp_path, 12.0)
 
     assert pair_labels("plane", tmp_path / "elsewhere", matches) == {Pair("a", "b"): Label.TRUE}
+
+
+def test_a_set_of_photos_is_matched_as_in_a_run_and_a_kind_of_its_own(demo_data, tmp_path) -> None:
+    folder = tmp_path / "some"
+    (folder / "images").mkdir(parents=True)
+    for photo in sorted((demo_data / "images").iterdir())[:3]:
+        shutil.copy(photo, folder / "images")
+    shutil.copy(demo_data / "gt.json", folder)
+
+    made = photographed(folder, cache=tmp_path / "cache")
+
+    assert (made.kind, made.photos, made.folder) == ("real-some", 3, str(folder))
+    assert made.true == len(PairMatches.read(Path(made.database)).inliers) > 0
+    assert (made.false, made.mixed) == (0, 0)
 
 
 def test_a_thin_graph_keeps_some_pairs_of_each_photo_always_the_same() -> None:
