@@ -165,6 +165,8 @@ def test_a_kind_that_is_in_no_fit_is_judged_all_the_same() -> None:
     assert [row["set"] for row in rows[:3]] == ["odd", "medium", "wide"]
     assert rows[0]["auroc"] < 0.03
     assert rows[1:3] == left_out(others)[:2]
+    pooled = {row["variant"]: row["graphs"] for row in rows[3:]}
+    assert (pooled["all"], pooled["fitted kinds"]) == (3, 2)
 
 
 COUNTS = {"all": 30, "half": 15, "third": 10, "row": 10, "spread": 10, "last": 8}

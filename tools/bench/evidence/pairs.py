@@ -58,7 +58,7 @@ def main() -> None:
 def left_out(graphs: Sequence[LabelledGraph], *, without: Collection[str] = ()) -> list[dict[str, object]]:
     """Figures of each graph by the model fitted on all other kinds; printed as a table, with pooled ones.
 
-    Kinds `without` are in no fit.
+    Kinds `without` are in no fit, and not in the second pooled figures.
     """
     odds: dict[int, Reals] = {}
     rows: list[dict[str, object]] = []
@@ -72,8 +72,11 @@ def left_out(graphs: Sequence[LabelledGraph], *, without: Collection[str] = ()) 
     for index, graph in enumerate(graphs):
         rows.append(_row(graph, odds[index]))
         print(" ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
-    for name in ("all", *VARIANTS):
-        some = [index for index, graph in enumerate(graphs) if name in ("all", graph.variant)]
+    pooled = {"all": list(range(len(graphs)))}
+    if without:
+        pooled["fitted kinds"] = [i for i, graph in enumerate(graphs) if graph.kind not in without]
+    pooled |= {name: [i for i, graph in enumerate(graphs) if graph.variant == name] for name in VARIANTS}
+    for name, some in pooled.items():
         if not some:
             continue
         rows.append(_pooled(name, [graphs[i] for i in some], [odds[i] for i in some]))
