@@ -103,6 +103,8 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, metavar="DATA", help="folder of the sets that KIND names")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
+    if options.photos and not options.kinds:
+        parser.error(f"name the sets of {options.photos} that are wanted, such as fox")
     pycolmap.logging.minloglevel = 2
     cache, threads = options.cache, options.threads
     if options.photos:
