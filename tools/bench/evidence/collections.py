@@ -105,10 +105,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.photos and not options.kinds:
         parser.error(f"name the sets of {options.photos} that are wanted, such as fox")
+    sets = [options.photos.resolve() / name for name in options.kinds] if options.photos else []
+    if missing := [str(folder) for folder in sets if not (folder / "images").is_dir()]:
+        parser.error(f"no folder images in {', '.join(missing)}")
     pycolmap.logging.minloglevel = 2
     cache, threads = options.cache, options.threads
-    if options.photos:
-        made = (photographed(options.photos / name, cache=cache, threads=threads) for name in options.kinds)
+    if sets:
+        made = (photographed(folder, cache=cache, threads=threads) for folder in sets)
     else:
         kinds = options.kinds or (*KINDS, *TOWNS)
         made = (
