@@ -29,6 +29,8 @@ intrinsics of single images explain noise."""
 _MIN_TRACK = 3
 """Points of two images fit nearly any focal length."""
 _ITERATIONS = 50
+_TOLERANCE = 1e-7
+"""Change of the cost, relative, below which iterations end. COLMAP ends with none."""
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -205,6 +207,7 @@ def _adjust(
     options.refine_principal_point, options.print_summary = sigma_px is not None, False
     options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
     options.ceres.solver_options.max_num_iterations = _ITERATIONS
+    options.ceres.solver_options.function_tolerance = _TOLERANCE
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
     problem = adjuster.problem  # keeps the priors alive
     for camera in (model.camera(camera_id) for camera_id in sorted(camera_ids) if is_simple):
