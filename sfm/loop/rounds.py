@@ -102,7 +102,7 @@ def run_closed_loop(
     if config.max_rounds > 0:
         loop.complete_graph()
     has_rounds = config.max_rounds > 0 and config.mapper == "graph"
-    loop.register(restart=not loop.num_at_restart, compares=not has_rounds)
+    loop.register(restart=True, compares=not has_rounds)
     if is_void is None or not is_void(loop.models):
         with survived("further rounds"), loop.restored():
             if has_rounds:
@@ -174,8 +174,6 @@ class _Loop:
     def __post_init__(self) -> None:
         self.reports = RoundReports(self.events)
         self.existing = frozenset(registered_names(self.models)) - self.new_images
-        if self.models and not self.existing:
-            self.num_at_restart, self.num_tried_at_comparison = self.pairs.num_verified, len(self.pairs.tried)
 
     @property
     def batch_size(self) -> int:

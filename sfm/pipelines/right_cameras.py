@@ -39,7 +39,7 @@ def registered_with_right_cameras(
     """Models, and the collection with the cameras that they have.
 
     The first models are asked before anything else is done with them, and the last ones if they have more
-    photos. Where few photos get other cameras, the models are continued without these, else begun anew. The
+    photos. Models of which few photos get other cameras are continued without these, others begun anew. The
     cameras before stand where registration with the others fails, or where its models are less likely right
     than those before: in a bent model, and on a flat scene, wrong cameras explain single photos better. What
     the first models ask for is judged by the next first ones, what the last ask for by the next last ones.

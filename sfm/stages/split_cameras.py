@@ -18,7 +18,7 @@ import pycolmap
 
 from sfm.colmap.database import FeatureDatabase
 from sfm.files.atomic import atomic_write_json
-from sfm.loop import Models, registered_names
+from sfm.loop import Models
 from sfm.mapping import WrongCamera, find_wrong_cameras, is_firm, known_part, stretched, with_focal_length
 from sfm.types import CameraSpec, Collection, Photo
 from sfm.untrusted.documents import read_cache
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _FILE = "camera_splits.json"
 _FEW = 0.05
-"""Largest share of registered photos with other cameras where these have not bent the models."""
+"""Largest share of a model's photos with other cameras where these have not bent it."""
 Entry = Mapping[str, Any]
 """Of a photo: `sha256` of its content, and its `focal_px`; of a crop its `principal_point`, too, and of one
 that was stretched the `aspect` of its pixels, fy / fx."""
@@ -118,16 +118,15 @@ def take_cameras(session: PhotoSession, database: FeatureDatabase, found: OtherC
 
 
 def continuable(models: Models, before: Collection, better: Collection) -> Models:
-    """The models without the photos whose camera changed; none where these are more than a few."""
+    """The models without the photos whose camera changed, but for models where these are more than a few."""
     camera_of = {photo.name: better.cameras[photo.camera_id] for photo in better.photos}
     changed = {p.name for p in before.photos if before.cameras[p.camera_id] != camera_of[p.name]}
-    if len(registered := registered_names(models)) * _FEW < len(changed & registered):
-        return ()
-    kept = [
-        known_part(model, {i for i in model.reg_image_ids() if model.image(i).name not in changed})
-        for model in models
-    ]
-    return [model for model in kept if model.num_reg_images() > 1]
+    kept = []
+    for model in models:
+        same = {i for i in model.reg_image_ids() if model.image(i).name not in changed}
+        if len(same) > 1 and len(same) >= (1 - _FEW) * model.num_reg_images():
+            kept.append(known_part(model, same))
+    return kept
 
 
 def _entry(photo: WrongCamera, sha256: str, before: Mapping[str, Entry]) -> Entry:

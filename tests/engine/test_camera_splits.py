@@ -16,7 +16,7 @@ from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config, ExportConfig, RunConfig, SiftConfig
 from sfm.mapping.problem import MappingProblem
 from sfm.mapping.registrar import MappingResult, reconstruct
-from sfm.stages.split_cameras import OtherCameras, other_cameras, with_splits
+from sfm.stages.split_cameras import OtherCameras, continuable, other_cameras, with_splits
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
 SHARED = CameraSpec(1, "SIMPLE_RADIAL", 640, 480, (768.0, 320.0, 240.0, 0.0), False)
@@ -96,6 +96,32 @@ def test_a_photo_that_changed_is_forgotten(tmp_path: Path) -> None:
     changed = tuple(photo(p.name, p.camera_id, "y") for p in COLLECTION.photos)
 
     assert with_splits(Collection(changed, COLLECTION.cameras), tmp_path).cameras == COLLECTION.cameras
+
+
+def model_of(names: list[str]) -> pycolmap.Reconstruction:
+    """Registered images without points."""
+    model = pycolmap.Reconstruction()
+    camera = pycolmap.Camera(camera_id=1, model="SIMPLE_RADIAL", width=640, height=480, params=SHARED.params)
+    model.add_camera_with_trivial_rig(camera)
+    for image_id, name in enumerate(names, start=1):
+        image = pycolmap.Image(name=name, camera_id=1, image_id=image_id)
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d())
+    return model
+
+
+def test_only_models_of_which_more_than_a_few_photos_change_are_begun_anew(tmp_path: Path) -> None:
+    """Of one folder's sets, those without wrong cameras need not be registered again for the others."""
+    sets = [[f"{name}{i}" for i in range(20)] for name in "abc"]
+    collection = Collection(tuple(photo(name, 1) for names in sets for name in names), {1: SHARED})
+    remember(tmp_path, collection, dict.fromkeys(["b3", "b4", "c7"], 1500.0))
+    better = with_splits(collection, tmp_path)
+
+    kept = continuable([model_of(names) for names in sets], collection, better)
+
+    assert [{image.name for image in model.images.values()} for model in kept] == [
+        {*sets[0]},
+        {*sets[2]} - {"c7"},
+    ]
 
 
 def photos_of_which_one_is_zoomed(
