@@ -57,7 +57,6 @@ def local_features(matches: PairMatches, background: Mapping[Pair, float | None]
         for pair, count in inliers.items()
     }
     return {
-        "inliers": {pair: math.log(count) for pair, count in inliers.items()},
         "rank": _rank(of_image),
         "relative_inlier_ratio": _relative(ratio, of_image),
         "common_neighbours": _common_neighbours(strength),

@@ -21,7 +21,6 @@ from .pair_features import Values, local_features, track_features
 from .pair_rotations import Rotation
 
 WORDS = {
-    "inliers": "{num_inliers} inliers",
     "rank": "many pairs of its photos have more inliers",
     "relative_inlier_ratio": "more of its matches were outliers than in its photos' best pairs",
     "common_neighbours": "pairs that lead from one photo to the other over a third are stronger",
@@ -69,7 +68,7 @@ class PairEvidence:
 
     def why(self) -> str:
         """The reasons against the pair, for users."""
-        return "; ".join(WORDS[name].format(num_inliers=self.num_inliers) for name in self.against)
+        return "; ".join(WORDS[name] for name in self.against)
 
 
 @cache
