@@ -52,27 +52,30 @@ class Background:
 
         self._described = described
 
-    def agreement(self, pair: Pair) -> float | None:
-        """Mean -log p of the best descriptor near each predicted position; None where nothing was predicted.
+    def one_way(self, pair: Pair, here: str) -> tuple[float, int]:
+        """Sum of -log p of the best descriptor near each predicted position, and how many were predicted.
 
         p is the probability that a region of so many keypoints has one at least as similar by chance. Without
         any agreement the mean is about 1.
-        """
-        rows = self._matches.inliers[pair]
-        found = self._one_way(pair.a, pair.b, rows) + self._one_way(pair.b, pair.a, rows[:, ::-1])
-        return sum(found) / len(found) if found else None
 
-    def _one_way(self, here: str, there: str, ends: npt.NDArray[np.int64]) -> list[float]:
+        Args:
+            pair: with matches.
+            here: the image of the pair whose keypoints are predicted into the other one.
+        """
+        there, ends = pair.b, self._matches.inliers[pair]
+        if here == pair.b:
+            there, ends = pair.a, ends[:, ::-1]
         tested, places = self._predicted(here, there, ends)
         if not len(tested):
-            return []
+            return 0.0, 0
         unit, compared, tree = self._described(there)
         queries = self._described(here)[0][tested]
         similar = queries @ compared.T
         near = tree.query_ball_point(places, _RADIUS * self._matches.diagonal_px(there))
-        return [
+        found = [
             _surprise(row, unit[ids] @ query) for row, ids, query in zip(similar, near, queries, strict=True)
         ]
+        return sum(found), len(found)
 
     def _predicted(
         self, here: str, there: str, ends: npt.NDArray[np.int64]
@@ -102,7 +105,10 @@ class Background:
 def measured_background(
     database: Path, matches: PairMatches, measured: Measurements | None = None
 ) -> dict[Pair, float | None]:
-    """`Background.agreement` of all pairs; empty where a database lacks SIFT descriptors."""
+    """Mean surprise (`Background.one_way`) of each pair, both ways; None where nothing was predicted.
+
+    Empty where a database lacks SIFT descriptors.
+    """
     before = measured or Measurements()
     with pycolmap.Database.open(database) as db:
         id_of = {image.name: image.image_id for image in db.read_all_images()}
@@ -120,8 +126,16 @@ def measured_background(
         confirmed = {name: digest(count > 0) for name, count in matches.num_pairs_of_keypoints.items()}
 
         def agreement(pair: Pair) -> float | None:
-            key = pair, confirmed[pair.a], confirmed[pair.b], digest(matches.inliers[pair])
-            return before.get(("background", *key), partial(background.agreement, pair))
+            # Only the keypoints of the image from which it is predicted count.
+            rows = digest(matches.inliers[pair])
+            found = [
+                before.get(
+                    ("background", pair, here, confirmed[here], rows), partial(background.one_way, pair, here)
+                )
+                for here in pair
+            ]
+            sums, counts = zip(*found, strict=True)
+            return sum(sums) / sum(counts) if sum(counts) else None
 
         return {pair: agreement(pair) for pair in matches.inliers}
 
