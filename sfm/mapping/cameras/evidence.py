@@ -36,17 +36,26 @@ class Estimate:
     """(d,)"""
     covariance: Array
     """(d, d)"""
+    independent: Array
+    """(d, d): the covariance if all observations were independent."""
     degrees_of_freedom: int
     """Of the covariance."""
 
-    def log_evidence(self, prior: Array) -> float:
-        """Natural logarithm of the Bayes factor for freeing the parameters.
+    @property
+    def design_effect(self) -> float:
+        """How many times larger the variances are than of independent observations (Kish 1965), typically."""
+        ratio = np.diagonal(self.covariance) / np.diagonal(self.independent)
+        return float(np.exp(np.log(ratio).mean()))
+
+    def log_evidence(self, prior: Array, offset: Array) -> float:
+        """Natural logarithm of the Bayes factor for freeing the parameters, against the mean of the prior.
 
         Args:
             prior: (d,) standard deviations.
+            offset: (d,) present values less the mean of the prior.
         """
         scale, num = np.outer(prior, prior), len(prior)
-        shift, covariance = self.shift / prior, self.covariance / scale
+        shift, covariance = (self.shift + offset) / prior, self.covariance / scale
         freed = covariance + np.eye(num)
         off = float(shift @ np.linalg.solve(covariance, shift))
         freedom = self.degrees_of_freedom
@@ -84,11 +93,12 @@ class Folds:
         at, loose = list(block), prior.copy()
         loose[at] *= _UNDETERMINED
         where = [list(free).index(i) for i in at]
-        alike = self.whole.covariance(free, loose)[np.ix_(where, where)] * self.seen.variance
+        independent = self.whole.covariance(free, loose)[np.ix_(where, where)] * self.seen.variance
         scatter = jackknife(self.steps(free, loose)[:, at])
         num = len(self.parts) - 1
-        covariance = (_PRIOR_FREEDOM * alike + num * scatter) / (_PRIOR_FREEDOM + num)
-        return Estimate(self.whole.step(free, loose).intrinsics[at], covariance, _PRIOR_FREEDOM + num)
+        freedom = _PRIOR_FREEDOM + num
+        covariance = (_PRIOR_FREEDOM * independent + num * scatter) / freedom
+        return Estimate(self.whole.step(free, loose).intrinsics[at], covariance, independent, freedom)
 
 
 def jackknife(steps: Array) -> Array:

@@ -52,8 +52,8 @@ class RicherCameras:
 
     @property
     def supported(self) -> Set[int]:
-        """Ids of cameras of which observations support richer intrinsics."""
-        return {camera_id for camera_id, found in self.selections.items() if found.accepted}
+        """Ids of cameras of which observations support richer intrinsics than they have."""
+        return {camera_id for camera_id, found in self.selections.items() if found.is_richer}
 
     @property
     def changed(self) -> Set[int]:
@@ -176,13 +176,14 @@ def adjusted_with(
     problem = adjuster.problem  # keeps the priors alive
     lens_of = {view.camera_id: views for views in richer.lenses for view in views}
     for camera_id in sorted(free):
-        # The prior of a lens counts once.
+        # The prior of a lens counts once, and observations as if those that err alike were fewer.
         num = len(lens_of.get(camera_id, (camera_id,)))
+        effect = found.design_effect if (found := richer.selections.get(camera_id)) else 1.0
         add_prior(
             problem,
             model.camera(camera_id),
             freed,
-            sigma_px=richer.sigma_px / math.sqrt(num),
+            sigma_px=richer.sigma_px * math.sqrt(effect / num),
             principal_point=camera_id in richer.shifted,
             is_cropped=camera_id in richer.cropped,
         )

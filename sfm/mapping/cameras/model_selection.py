@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pycolmap
 
 from ..scene.camera_models import (
+    PRINCIPAL_POINT,
     Freedom,
     ParameterBlock,
     as_model,
@@ -36,9 +37,8 @@ _OF_PRINCIPAL_POINT = 1.0
 and Raftery 1995, "Bayes Factors", section 3.2)."""
 _OF_FISHEYE = 0.0
 """The same for each parameter of a fisheye: every measured one has further distortion."""
-_MAX_FOCAL_SIGMA = 0.01
-"""Of the focal length, with which it still counts as determined."""
-SUPPORTED = "supported by the observations"
+_SUPPORTED = "supported by the observations"
+_REFUSED = "not determined well enough, or differs from photo to photo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class TriedBlock:
     sigmas: float
     """Significance of the fall in reprojection error."""
     log_evidence: float | None
-    """For freeing them (natural logarithm); None where so few sigmas can give little."""
+    """For freeing them (natural logarithm); None where observations were not asked."""
     accepted: bool
     why: str
 
@@ -71,11 +71,18 @@ class ModelSelection:
     """Of the richest model; what was not freed is as it was."""
     step: Array = field(default_factory=lambda: np.zeros(0))
     """(D,) in the directions of `freedom`; empty where nothing was tried."""
+    design_effect: float = 1.0
+    """As `Estimate.design_effect`, of what was accepted; 1 where that is nothing."""
 
     @property
     def accepted(self) -> tuple[str, ...]:
         """Names of the accepted parameter blocks, one by one."""
         return tuple(name for one in self.tried if one.accepted for name in parts(one.block))
+
+    @property
+    def is_richer(self) -> bool:
+        """Whether parameters were accepted that were not free: a principal point off the centre was."""
+        return any(name != PRINCIPAL_POINT or not self.freedom.offset.any() for name in self.accepted)
 
     @property
     def log_evidence(self) -> float:
@@ -85,7 +92,7 @@ class ModelSelection:
     def of_camera(self, camera_id: int, num_images: int, freedom: Freedom) -> ModelSelection:
         """The same for another camera, which changes in its own directions with this one."""
         tried = tuple(replace(one, camera_id=camera_id, num_images=num_images) for one in self.tried)
-        return ModelSelection(tried, freedom, freedom.moved(self.step), self.step)
+        return replace(self, tried=tried, freedom=freedom, camera=freedom.moved(self.step))
 
     def reached(self, camera: pycolmap.Camera) -> tuple[TriedBlock, ...]:
         """The blocks that were tried, accepted ones with their values after adjustment."""
@@ -161,25 +168,18 @@ def _selected(evidence: _Evidence, camera_id: int) -> ModelSelection:
             free += block.columns if tried[block.name].accepted else ()
         # The residuals of one block may have hidden the gain of another.
         waiting = [block for block in waiting if not tried[block.name].accepted]
-        if num_free == len(free) and (joint := _only_together(waiting, tried)):
+        # A decentred lens shifts the principal point and adds tangential distortion. Either alone explains
+        # little and leaves the focal length undetermined.
+        if num_free == len(free) and len(waiting) > 1:
+            joint = together(waiting)
             tried[joint.name] = evidence.judge(camera_id, joint, free)
             if tried[joint.name].accepted:
                 free += joint.columns
                 waiting = [block for block in waiting if block.name not in parts(joint.name)]
     step = evidence.system.step(free, evidence.prior).intrinsics
-    return ModelSelection(tuple(tried.values()), freedom, freedom.moved(step), step)
-
-
-def _only_together(
-    waiting: Sequence[ParameterBlock], tried: Mapping[str, TriedBlock]
-) -> ParameterBlock | None:
-    """Parameter blocks with a significant gain that are undetermined as long as the others are fixed.
-
-    A decentred lens shifts the principal point and adds tangential distortion. Either alone explains little
-    and leaves the focal length undetermined.
-    """
-    asked_for = [block for block in waiting if tried[block.name].log_evidence is not None]
-    return together(asked_for) if len(asked_for) > 1 else None
+    accepted = [i for i in free if i not in freedom.base]
+    effect = evidence.folds.estimate(free, accepted, evidence.prior).design_effect if accepted else 1.0
+    return ModelSelection(tuple(tried.values()), freedom, freedom.moved(step), step, effect)
 
 
 @dataclass
@@ -203,23 +203,17 @@ class _Evidence:
         return Folds.of(self.seen, self.system)
 
     def judge(self, camera_id: int, block: ParameterBlock, before: Sequence[int]) -> TriedBlock:
-        """Whether a parameter block is supported in addition to the free ones."""
+        """Whether a parameter block is to be free in addition to the free ones."""
         after, at = [*before, *block.columns], list(block.columns)
         gain = self.system.gain(after, self.prior) - self.system.gain(before, self.prior)
         most = max(gain, 0.0) / self.seen.variance / 2
-        found, log_evidence = self.system.step(after, self.prior).intrinsics[at], None
-        where = [after.index(i) for i in at]
-        sigma = np.sqrt(np.diagonal(self.system.covariance(after, self.prior))[where] * self.seen.variance)
-        is_known = True
-        if most > self.least * len(at):
-            is_known = self._keeps_focal_length(before, after)
-            estimate = self.folds.estimate(after, at, self.prior)
-            sigma = np.sqrt(np.diagonal(estimate.covariance))
-            log_evidence = self._log_evidence(estimate, at)
+        found = self.system.step(after, self.prior).intrinsics[at]
+        estimate = self.folds.estimate(after, at, self.prior)
+        sigma = np.sqrt(np.diagonal(estimate.covariance))
+        log_evidence = self._log_evidence(estimate, at)
         names = [self.freedom.names[i] for i in at]
         others = set(names) - {"cx", "cy"}
-        needed = self.least * len(others) + _OF_PRINCIPAL_POINT * ("cx" in names)
-        accepted = is_known and log_evidence is not None and log_evidence > needed
+        accepted = log_evidence > self.least * len(others) + _OF_PRINCIPAL_POINT * ("cx" in names)
         return TriedBlock(
             camera_id=camera_id,
             num_images=len(self.seen.own),
@@ -227,40 +221,17 @@ class _Evidence:
             shift={name: _rounded(value, 4) for name, value in zip(names, found, strict=True)},
             sigma={name: _rounded(value, 2) for name, value in zip(names, sigma, strict=True)},
             sigmas=round(math.sqrt(2 * most), 1),
-            log_evidence=None if log_evidence is None else round(log_evidence, 1),
+            log_evidence=round(log_evidence, 1),
             accepted=accepted,
-            why=SUPPORTED if accepted else _why_not(log_evidence, is_known=is_known),
+            why=_SUPPORTED if accepted else _REFUSED,
         )
 
     def _log_evidence(self, estimate: Estimate, at: Sequence[int]) -> float:
         """With Cauchy's prior for the aspect of pixels, by the normal one that is nearest at the estimate."""
-        prior = self.freedom.prior[at]
+        prior, offset = self.freedom.prior[at], self.freedom.offset[at]
         stretched = np.array([self.freedom.names[i] == "aspect" for i in at])
         wide = np.where(stretched, heavy_tailed(estimate.shift, prior), prior)
-        return estimate.log_evidence(wide) - float(np.log(wide / prior).sum())
-
-    def _keeps_focal_length(self, before: Sequence[int], after: Sequence[int]) -> bool:
-        """Whether the focal length is determined, or no less than before: tilt alone tells it from the lens.
-
-        Without tilt, the ground bends to fit any lens. A lens that is missing makes it uncertain, too.
-        """
-        if not any(i in after for i in self.freedom.focal):
-            return True
-        sigma_px = self._focal_sigma_px(after)
-        known_px = _MAX_FOCAL_SIGMA * self.freedom.camera.mean_focal_length()
-        return sigma_px <= known_px or sigma_px <= self._focal_sigma_px(before)
-
-    def _focal_sigma_px(self, free: Sequence[int]) -> float:
-        at = [i for i in self.freedom.focal if i in free]
-        return float(np.sqrt(np.diagonal(self.folds.estimate(free, at, self.prior).covariance).max()))
-
-
-def _why_not(log_evidence: float | None, *, is_known: bool) -> str:
-    if not is_known:
-        return "they would leave the focal length undetermined"
-    if log_evidence is None:
-        return "no significant fall in reprojection error"
-    return "not determined well enough, or differs from photo to photo"
+        return estimate.log_evidence(wide, offset) - float(np.log(wide / prior).sum())
 
 
 def _rounded(value: float, digits: int) -> float:

@@ -84,6 +84,16 @@ class Freedom:
         """Directions in which a focal length changes as such, px."""
         return tuple(i for i, name in enumerate(self.names) if name in ("f", "fx", "fy"))
 
+    @property
+    def offset(self) -> Array:
+        """(D,) how far the camera is from the mean of lenses: its principal point from the centre, px."""
+        camera = self.camera
+        off = {
+            "cx": camera.principal_point_x - camera.width / 2,
+            "cy": camera.principal_point_y - camera.height / 2,
+        }
+        return np.array([off.get(name, 0.0) for name in self.names])
+
     def moved(self, step: Array) -> pycolmap.Camera:
         """The camera after a step (D,) in the directions."""
         camera = pycolmap.Camera(self.camera.todict())

@@ -2,8 +2,9 @@
 
     python tools/bench evidence.cameras OUT.json [--photos 5 8 12] [--seeds 3]
 
-Each cell is a number of photos, a field of view, a flat or deep scene, with or without wrong points, and a
-lens. `right` frees what the lens has, `never` nothing, `rule` what the observations support.
+Each cell is a number of photos, a field of view, a scene (flat, deep or a street ahead), with or without
+wrong points, and a lens. `right` frees what the lens has, `never` nothing, `rule` what the observations
+support.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ _LENSES: Mapping[str, tuple[str, tuple[float, ...]]] = {
     ),
 }
 """Model that is right; shift of the principal point, fx / fy - 1, and the distortion, zero where it ends."""
+_SCENES = ("flat", "deep", "ahead")
 _REACHED = {"THIN_PRISM_FISHEYE": "FULL_OPENCV"}
 """The richest model of those that a camera may get, where it can't get the right one."""
 
@@ -59,7 +61,7 @@ def main() -> None:
         {"photos": photos, "view": view, "scene": scene, "wrong": wrong, "lens": lens}
         | _cell(photos, view, scene, wrong, lens, options.seeds)
         for photos, view, scene, wrong, lens in product(
-            options.photos, _FOCAL, ("flat", "deep"), (0.0, 0.02), options.lenses
+            options.photos, _FOCAL, _SCENES, (0.0, 0.02), options.lenses
         )
     ]
     lost = [float(row["right"]) - float(row["rule"]) for row in rows]  # type: ignore[arg-type]
@@ -118,7 +120,8 @@ def _drawn(
     model.add_camera_with_trivial_rig(pycolmap.Camera(model="SIMPLE_RADIAL", params=believed, **size))
     corners = np.array([[0.0, 0.0], [_WIDTH, 0.0], [0.0, _HEIGHT], [_WIDTH, _HEIGHT]])
     furthest = np.linalg.norm(np.asarray(camera.cam_from_img(corners)), axis=1).max()  # a polynomial folds
-    points, poses = _flight(photos, focal, rng) if scene == "flat" else _walk_round(photos, focal, rng)
+    scenes = {"flat": _flight, "deep": _walk_round, "ahead": _drive}
+    points, poses = scenes[scene](photos, focal, rng)
     tracks: dict[int, list[pycolmap.TrackElement]] = {}
     for i, pose in enumerate(poses):
         inside = pose * points
@@ -148,6 +151,22 @@ def _flight(photos: int, focal: float, rng: np.random.Generator) -> tuple[Array,
     return ground, [
         _looking(at, at + np.append(rng.normal(scale=0.3, size=2), height), np.pi * (i // across % 2))
         for i, at in enumerate(places)
+    ]
+
+
+def _drive(photos: int, _: float, rng: np.random.Generator) -> tuple[Array, list[pycolmap.Rigid3d]]:
+    """Straight ahead through a street, turning by a few degrees."""
+    num = _NUM_POINTS * (photos + 12) // 12
+    sides = np.where(rng.random(num) < 0.5, -1, 1) * rng.uniform(4, 7, num)
+    walls = np.column_stack((sides, rng.uniform(-3, 1.5, num), rng.uniform(0, photos + 25, num)))
+    heading = np.cumsum(rng.normal(scale=0.02, size=photos))
+    return walls, [
+        _looking(
+            np.array([rng.normal(scale=0.05), rng.normal(scale=0.02), float(i)]),
+            np.array([20 * np.sin(turn), rng.normal(scale=0.1), i + 20.0]),
+            rng.normal(scale=0.01),
+        )
+        for i, turn in enumerate(heading)
     ]
 
 
