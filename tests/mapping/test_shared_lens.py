@@ -24,17 +24,17 @@ ROOT = Path(__file__).parents[2]
 
 
 def shown(camera: pycolmap.Camera, xy: Array, view: LensView) -> Array:
-    """Where pixels (N, 2) of an image are after it was turned and resized."""
+    """Where pixels (N, 2) of an image are after it was turned, resized and cut."""
     height, width = camera.height, camera.width
     for _ in range(view.turns):
         xy = np.stack((height - xy[:, 1], xy[:, 0]), axis=1)
         height, width = width, height
-    return view.scale * xy
+    return view.scale * xy + np.array(view.cut_px) / 2
 
 
 def size_of(camera: pycolmap.Camera, view: LensView) -> tuple[int, int]:
     size = (camera.height, camera.width) if view.turns % 2 else (camera.width, camera.height)
-    return round(view.scale * size[0]), round(view.scale * size[1])
+    return round(view.scale * size[0] + view.cut_px[0]), round(view.scale * size[1] + view.cut_px[1])
 
 
 def through(camera: pycolmap.Camera, view: LensView) -> pycolmap.Camera:
@@ -49,11 +49,12 @@ def through(camera: pycolmap.Camera, view: LensView) -> pycolmap.Camera:
 @given(
     turns=st.integers(0, 3),
     scale=st.sampled_from([1.0, 0.5, 1 / 3, 2.0]),
+    cut_px=st.sampled_from([(0.0, 0.0), (-80.0, 0.0), (0.0, -60.0), (0.0, 40.0)]),
     model=st.sampled_from(["SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", "THIN_PRISM_FISHEYE"]),
     values=st.lists(st.floats(-1, 1), min_size=8, max_size=8),
 )
 def test_a_turned_camera_shows_each_point_where_the_turned_image_does(
-    turns: int, scale: float, model: str, values: list[float]
+    turns: int, scale: float, cut_px: tuple[float, float], model: str, values: list[float]
 ) -> None:
     camera = pycolmap.Camera.create_from_model_name(1, model, 900.0, 1024, 768)
     params = np.array(camera.params)
@@ -63,7 +64,7 @@ def test_a_turned_camera_shows_each_point_where_the_turned_image_does(
     if len(camera.focal_length_idxs()) == 2:
         params[0] *= 1.01
     camera.params = params.tolist()
-    view = LensView(2, turns, scale)
+    view = LensView(2, turns, scale, cut_px=cut_px)
     points = np.array([[0.1, 0.2, 1], [-0.3, 0.1, 1.2], [0, 0, 1], [0.25, -0.2, 0.9]])
 
     found = through(camera, view).img_from_cam(points @ np.linalg.matrix_power(QUARTER, turns).T)
@@ -111,7 +112,9 @@ def number(model: pycolmap.Reconstruction, every: int) -> list[int]:
     return sorted(model.reg_image_ids())[::every]
 
 
-@pytest.mark.parametrize("view", [LensView(2, 1), LensView(2, 3), LensView(2, 0, 0.5)])
+@pytest.mark.parametrize(
+    "view", [LensView(2, 1), LensView(2, 3), LensView(2, 0, 0.5), LensView(2, cut_px=(0.0, -192.0))]
+)
 @seeds(0, 1)
 def test_images_of_one_lens_determine_its_principal_point_together(view: LensView, seed: int) -> None:
     whole = finished(opencv(shift=SHIFT), seed=seed, num_images=8, num_points=250)
@@ -131,6 +134,19 @@ def test_images_of_one_lens_determine_its_principal_point_together(view: LensVie
     assert abs(first.principal_point_x - (WIDTH / 2 + SHIFT[0])) < 2.5
     assert abs(first.principal_point_y - (HEIGHT / 2 + SHIFT[1])) < 2.5
     assert tied[1].turns == view.turns
+
+
+@seeds(0, 1)
+def test_few_photos_of_each_of_three_shapes_determine_it_all_at_once(seed: int) -> None:
+    whole = finished(opencv(shift=SHIFT), seed=seed, num_images=9, num_points=250)
+    wide, square = LensView(2, cut_px=(0.0, -192.0)), LensView(3, cut_px=(-256.0, 0.0))
+    ids = number(whole, 1)
+    model = with_views(whole, dict.fromkeys(ids[1::3], wide) | dict.fromkeys(ids[2::3], square))
+
+    richer = richer_cameras(model, adjustment(), RefineConfig(), fixed_cameras=frozenset())
+
+    assert [sorted(one.camera_id for one in views) for views in richer.lenses] == [[1, 2, 3]]
+    assert all("principal_point" in found.accepted for found in richer.selections.values())
 
 
 def test_cameras_of_one_lens_stay_tied_when_nothing_more_is_freed() -> None:
@@ -262,6 +278,9 @@ def test_cameras_of_other_shape_or_field_of_view_have_no_common_lens() -> None:
     assert [view.turns for view in views(1000, 1024, 768)] == [0, 2]
     assert [(view.turns, view.scale) for view in views(502, 384, 512)] == [(1, 0.5), (3, 0.5)]
     assert [view.zoom for view in views(1020, 1024, 768)] == [1.02, 1.02]
+    assert [(view.turns, view.cut_px) for view in views(1000, 1024, 576)] == [(0, (0, -192)), (2, (0, -192))]
+    cuts = [(-128, 0), (0, -128)] * 2
+    assert [(view.scale, view.cut_px) for view in views(500, 384, 384)] == [(0.5, cut) for cut in cuts]
     assert not views(5000, 1024, 768)
-    assert not views(1000, 1024, 576)
+    assert not views(1300, 1024, 576)
     assert not views(1000, 1024, 768, "RADIAL")

@@ -1,15 +1,16 @@
-"""Cameras of one lens, whose images are turned, resized or zoomed: what one of them observes holds for all.
+"""Cameras of one lens: what one of them observes holds for all.
 
-Without EXIF, images of one lens have a camera for each size, each turning and each zoom setting. The images
-of one such camera may be too few to determine the principal point and the distortion that all of them
-determine together. A digital zoom, a crop about the middle of the image, magnifies the principal point's
-offset. It leaves the distortion as it is, a function of the angle.
+Without EXIF, images of one lens have a camera for each size, turning, shape and zoom setting. The images of
+one such camera may be too few to determine the principal point and the distortion that all of them determine
+together. A digital zoom, a crop about the middle of the image, magnifies the principal point's offset; a cut
+to another shape leaves it as it is. Both leave the distortion as it is, a function of the angle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TypeAlias
 
 import numpy as np
@@ -57,6 +58,9 @@ class LensView:
     """Of the image's sides."""
     zoom: float = 1.0
     """Focal length over that of an image of the first camera at this scale; 1: the same by assumption."""
+    cut_px: tuple[float, float] = (0.0, 0.0)
+    """Width and height less those of the turned image of the first camera at this scale, where images of one
+    were cut about their middle, as phones cut to another aspect ratio."""
     is_cropped: bool = False
     """Whether its images and those of the first camera are crops: their principal points are their own."""
 
@@ -80,7 +84,9 @@ class LensView:
         centre = np.zeros(len(names))
         centre[[at["cx"], at["cy"]]] = np.array(size[::-1] if self.turns % 2 else size) / 2
         enlarged = np.where(_are_lengths(first), self.scale * self.zoom, 1.0)
-        return enlarged[:, None] * matrix, enlarged * (offset - centre) + self.scale * centre
+        own = self.scale * centre
+        own[[at["cx"], at["cy"]]] += np.array(self.cut_px) / 2
+        return enlarged[:, None] * matrix, enlarged * (offset - centre) + own
 
 
 Lenses: TypeAlias = Sequence[Sequence[LensView]]
@@ -108,20 +114,23 @@ def tied_cameras(lenses: Lenses) -> set[int]:
 
 
 def possible_views(first: pycolmap.Camera, other: pycolmap.Camera) -> list[LensView]:
-    """How the images of another camera may show the lens of the first; empty where they cannot."""
+    """How the images of another camera may show the lens of the first; empty where they cannot.
+
+    Images of another aspect ratio were cut, where that explains the focal length.
+    """
     if other.model != first.model or not first.focal_length_idxs():
         return []
-    scale = max(other.width, other.height) / max(first.width, first.height)
-    zoom = other.mean_focal_length() / (scale * first.mean_focal_length())
-    if max(zoom, 1 / zoom) > _MAX_ZOOM:
-        return []
-    if max(zoom, 1 / zoom) <= MAX_FOCAL_RATIO:
-        zoom = 1.0
-    found = []
+    sides, found = np.array([other.width, other.height]), []
     for turns in range(4):
-        size = (first.height, first.width) if turns % 2 else (first.width, first.height)
-        if np.allclose(np.multiply(size, scale), (other.width, other.height), rtol=0, atol=_ROUNDING_PX):
-            found.append(LensView(other.camera_id, turns, scale, zoom))
+        size = np.array([first.height, first.width] if turns % 2 else [first.width, first.height])
+        is_whole = np.allclose(size * sides.max() / size.max(), sides, rtol=0, atol=_ROUNDING_PX)
+        for scale in [sides.max() / size.max()] if is_whole else sides / size:
+            zoom = other.mean_focal_length() / (scale * first.mean_focal_length())
+            cut_px = (0.0, 0.0) if is_whole else tuple((sides - scale * size).tolist())
+            if max(zoom, 1 / zoom) <= MAX_FOCAL_RATIO:
+                found.append(LensView(other.camera_id, turns, float(scale), cut_px=cut_px))
+            elif is_whole and max(zoom, 1 / zoom) <= _MAX_ZOOM:
+                found.append(LensView(other.camera_id, turns, float(scale), zoom))
     return found
 
 
@@ -158,28 +167,47 @@ def shared_lenses(
     waiting = sorted(apart, key=lambda i: (-num_images[i], i))[:_MAX_COMPARED]
     while waiting and waiting[0] in alone:
         first, *waiting = waiting
-        views, best = [LensView(first)], alone[first]
-        for other in tuple(waiting):
-            found = [
-                (select_model(model, _together(freedoms, [*views, view]), first_of_second), view)
-                for view in possible_views(model.camera(first), model.camera(other))
-            ]
-            for joint, view in sorted(found, key=lambda one: -one[0].log_evidence)[:1]:
-                more = joint.log_evidence - best.log_evidence
-                is_supported = more > MIN_LOG_EVIDENCE or bool(other in alone and alone[other].accepted)
-                together = _together(freedoms, [*views, view])
-                if (
-                    joint.accepted
-                    and is_supported
-                    and is_alike(model, together, view, joint, first_of_second)
-                ):
-                    views.append(view)
-                    waiting.remove(other)
-                    best = joint
+        views, best = _of_one_lens(model, freedoms, alone, first, waiting, first_of_second)
+        waiting = [i for i in waiting if i not in {view.camera_id for view in views}]
         if len(views) > 1:
             lenses.append(views)
             selections |= _of_each(best, freedoms, views, num_images)
     return lenses, selections
+
+
+def _of_one_lens(
+    model: pycolmap.Reconstruction,
+    freedoms: Mapping[int, Freedom],
+    alone: Mapping[int, ModelSelection],
+    first: int,
+    waiting: Sequence[int],
+    first_of_second: Mapping[int, int],
+) -> tuple[list[LensView], ModelSelection]:
+    """The first camera and those of the waiting ones that have its lens, and what all of them support."""
+    views, best = [LensView(first)], alone[first]
+    possible = {i: possible_views(model.camera(first), model.camera(i)) for i in waiting}
+    others = [i for i in waiting if possible[i]]
+    # All at once, then one by one: cameras that are held hide what the others show.
+    for group in [others, *([i] for i in others)] if len(others) > 1 else [[i] for i in others]:
+        if {view.camera_id for view in views} & set(group):
+            continue
+        joint, more = max(
+            (
+                (select_model(model, _together(freedoms, [*views, *more]), first_of_second), more)
+                for more in product(*(possible[i] for i in group))
+            ),
+            key=lambda one: one[0].log_evidence,
+        )
+        gain = joint.log_evidence - best.log_evidence
+        is_supported = gain > MIN_LOG_EVIDENCE or any(i in alone and alone[i].accepted for i in group)
+        together = _together(freedoms, [*views, *more])
+        if (
+            joint.accepted
+            and is_supported
+            and all(is_alike(model, together, view, joint, first_of_second) for view in more)
+        ):
+            views, best = [*views, *more], joint
+    return views, best
 
 
 def _of_each(

@@ -76,6 +76,14 @@ def _cut(photo: Photo, share: float, place: tuple[float, float] = (0.5, 0.5)) ->
     return replace(photo, image=photo.image.crop((x, y, x + sides[0], y + sides[1])))
 
 
+def _shaped(photo: Photo, aspect: float) -> Photo:
+    """Cut about the middle to another aspect ratio, width over height, as phones cut photos."""
+    width, height = photo.image.size
+    sides = min(width, round(aspect * height)), min(height, round(width / aspect))
+    x, y = ((whole - part) // 2 for whole, part in zip((width, height), sides, strict=True))
+    return replace(photo, image=photo.image.crop((x, y, x + sides[0], y + sides[1])))
+
+
 def _zoomed(photo: Photo, factor: float) -> Photo:
     """Digital zoom: the middle of the photo at the photo's size."""
     return _resized(_cut(photo, 1 / factor), photo.image.size)
@@ -151,6 +159,8 @@ KINDS: Mapping[str, Alteration] = {
     "crop": lambda i, p, r: [_cut(p, r.uniform(0.6, 0.95), (r.random(), r.random()))],
     "crop-same": lambda i, p, r: [_resized(_cut(p, 0.75, (r.random(), r.random())), p.image.size)],
     "crop-some": lambda i, p, r: [p if i % 4 else _cut(p, 0.7, (r.random(), r.random()))],
+    "shape-half": lambda i, p, r: [_shaped(p, 16 / 9) if i % 2 else p],
+    "shapes": lambda i, p, r: [(p, _shaped(p, 16 / 9), _shaped(p, 1))[i % 3]],
     "stretched": lambda i, p, r: [_stretched(p)],
     "resized": lambda i, p, r: [_smaller(p, 2) if i % 2 else p],
     "small": lambda i, p, r: [_smaller(p, 3)],
