@@ -56,7 +56,7 @@ class TriedBlock:
     sigmas: float
     """Significance of the fall in reprojection error."""
     log_evidence: float | None
-    """For freeing them (natural logarithm); None where observations were not asked."""
+    """For freeing them (natural logarithm); None where so few sigmas give little, or nothing was asked."""
     accepted: bool
     why: str
 
@@ -210,10 +210,13 @@ class _Evidence:
         found = self.system.step(after, self.prior).intrinsics[at]
         estimate = self.folds.estimate(after, at, self.prior)
         sigma = np.sqrt(np.diagonal(estimate.covariance))
-        log_evidence = self._log_evidence(estimate, at)
+        # Few images may scatter less than their noise: what that explains is no evidence.
+        is_significant = most > self.least * len(at) or bool(self.freedom.offset[at].any())
+        log_evidence = self._log_evidence(estimate, at) if is_significant else None
         names = [self.freedom.names[i] for i in at]
         others = set(names) - {"cx", "cy"}
-        accepted = log_evidence > self.least * len(others) + _OF_PRINCIPAL_POINT * ("cx" in names)
+        needed = self.least * len(others) + _OF_PRINCIPAL_POINT * ("cx" in names)
+        accepted = log_evidence is not None and log_evidence > needed
         return TriedBlock(
             camera_id=camera_id,
             num_images=len(self.seen.own),
@@ -221,7 +224,7 @@ class _Evidence:
             shift={name: _rounded(value, 4) for name, value in zip(names, found, strict=True)},
             sigma={name: _rounded(value, 2) for name, value in zip(names, sigma, strict=True)},
             sigmas=round(math.sqrt(2 * most), 1),
-            log_evidence=round(log_evidence, 1),
+            log_evidence=None if log_evidence is None else round(log_evidence, 1),
             accepted=accepted,
             why=_SUPPORTED if accepted else _REFUSED,
         )
