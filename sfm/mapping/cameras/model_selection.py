@@ -38,7 +38,8 @@ and Raftery 1995, "Bayes Factors", section 3.2)."""
 _OF_FISHEYE = 0.0
 """The same for each parameter of a fisheye: every measured one has further distortion."""
 _SUPPORTED = "supported by the observations"
-_REFUSED = "not determined well enough, or differs from photo to photo"
+_INSIGNIFICANT = "no significant fall in reprojection error"
+_UNDETERMINED = "not determined well enough, or differs from photo to photo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,7 @@ class _Evidence:
         others = set(names) - {"cx", "cy"}
         needed = self.least * len(others) + _OF_PRINCIPAL_POINT * ("cx" in names)
         accepted = log_evidence is not None and log_evidence > needed
+        refused = _INSIGNIFICANT if log_evidence is None else _UNDETERMINED
         return TriedBlock(
             camera_id=camera_id,
             num_images=len(self.seen.own),
@@ -226,7 +228,7 @@ class _Evidence:
             sigmas=round(math.sqrt(2 * most), 1),
             log_evidence=None if log_evidence is None else round(log_evidence, 1),
             accepted=accepted,
-            why=_SUPPORTED if accepted else _REFUSED,
+            why=_SUPPORTED if accepted else refused,
         )
 
     def _log_evidence(self, estimate: Estimate, at: Sequence[int]) -> float:

@@ -187,8 +187,9 @@ def _of_one_lens(
     views, best = [LensView(first)], alone[first]
     possible = {i: possible_views(model.camera(first), model.camera(i)) for i in waiting}
     others = [i for i in waiting if possible[i]]
-    # All at once, then one by one: cameras that are held hide what the others show.
-    for group in [others, *([i] for i in others)] if len(others) > 1 else [[i] for i in others]:
+    one_by_one = [[i] for i in others]
+    # All at once first: cameras that are held hide what the others show.
+    for group in [others, *one_by_one] if len(others) > 1 else one_by_one:
         if {view.camera_id for view in views} & set(group):
             continue
         joint, more = max(

@@ -43,7 +43,6 @@ _LENSES: Mapping[str, tuple[str, tuple[float, ...]]] = {
     ),
 }
 """Model that is right; shift of the principal point, fx / fy - 1, and the distortion, zero where it ends."""
-_SCENES = ("flat", "deep", "ahead")
 _REACHED = {"THIN_PRISM_FISHEYE": "FULL_OPENCV"}
 """The richest model of those that a camera may get, where it can't get the right one."""
 
@@ -120,8 +119,7 @@ def _drawn(
     model.add_camera_with_trivial_rig(pycolmap.Camera(model="SIMPLE_RADIAL", params=believed, **size))
     corners = np.array([[0.0, 0.0], [_WIDTH, 0.0], [0.0, _HEIGHT], [_WIDTH, _HEIGHT]])
     furthest = np.linalg.norm(np.asarray(camera.cam_from_img(corners)), axis=1).max()  # a polynomial folds
-    scenes = {"flat": _flight, "deep": _walk_round, "ahead": _drive}
-    points, poses = scenes[scene](photos, focal, rng)
+    points, poses = _SCENES[scene](photos, focal, rng)
     tracks: dict[int, list[pycolmap.TrackElement]] = {}
     for i, pose in enumerate(poses):
         inside = pose * points
@@ -182,6 +180,9 @@ def _walk_round(photos: int, focal: float, rng: np.random.Generator) -> tuple[Ar
         )
         for i, angle in enumerate(angles)
     ]
+
+
+_SCENES = {"flat": _flight, "deep": _walk_round, "ahead": _drive}
 
 
 def _looking(centre: Array, target: Array, roll: float) -> pycolmap.Rigid3d:

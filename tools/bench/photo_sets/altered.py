@@ -71,7 +71,10 @@ def _smaller(photo: Photo, times: int) -> Photo:
 
 def _cut(photo: Photo, share: float, place: tuple[float, float] = (0.5, 0.5)) -> Photo:
     """A part of the photo: `share` of its sides, `place` from its upper left to its lower right corner."""
-    sides = [int(side * share) for side in photo.image.size]
+    return _part(photo, [int(side * share) for side in photo.image.size], place)
+
+
+def _part(photo: Photo, sides: Sequence[int], place: tuple[float, float] = (0.5, 0.5)) -> Photo:
     x, y = (int((whole - part) * at) for whole, part, at in zip(photo.image.size, sides, place, strict=True))
     return replace(photo, image=photo.image.crop((x, y, x + sides[0], y + sides[1])))
 
@@ -79,9 +82,7 @@ def _cut(photo: Photo, share: float, place: tuple[float, float] = (0.5, 0.5)) ->
 def _shaped(photo: Photo, aspect: float) -> Photo:
     """Cut about the middle to another aspect ratio, width over height, as phones cut photos."""
     width, height = photo.image.size
-    sides = min(width, round(aspect * height)), min(height, round(width / aspect))
-    x, y = ((whole - part) // 2 for whole, part in zip((width, height), sides, strict=True))
-    return replace(photo, image=photo.image.crop((x, y, x + sides[0], y + sides[1])))
+    return _part(photo, [min(width, round(aspect * height)), min(height, round(width / aspect))])
 
 
 def _zoomed(photo: Photo, factor: float) -> Photo:
