@@ -1,17 +1,18 @@
-"""The closed loop between registration and retrieval: find weaknesses, request pairs, match them, register.
+"""The closed loop between registration and retrieval: choose pairs, match them, register.
 
-Rules propose requests, the scheduler spends the budget, and `rounds.py` runs and stores the rounds.
+A plan holds the pairs that may be matched, the scheduler matches those of the highest expected information,
+and `rounds.py` runs and stores the rounds.
 """
 
 from sfm.pairs.ranking import Rank
 
+from .candidates import plan_of
 from .consistency_requests import deciding_requests
 from .loop_state import LoopState
 from .mapper import Mapper, Models
-from .requests import Candidate, PairRequest
+from .pair_plan import Candidate, PairPlan
 from .round_reports import registered_names
 from .rounds import LoopResult, run_closed_loop
-from .rules import propose_requests
 
 __all__ = [
     "Candidate",
@@ -19,10 +20,10 @@ __all__ = [
     "LoopState",
     "Mapper",
     "Models",
-    "PairRequest",
+    "PairPlan",
     "Rank",
     "deciding_requests",
-    "propose_requests",
+    "plan_of",
     "registered_names",
     "run_closed_loop",
 ]

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence, Set
 from retrieval import Pair, Reason
 from sfm.mapping import AmbiguousPart
 
-from .requests import Candidate, PairRequest
+from .pair_plan import Candidate
 
 _CHANCE = 0.5
 """One of two poses is right."""
-_WORTH = 2.0
+_WORTH = 14.0
 """As a pair that brings an image into the model."""
 
 
-def ambiguity_requests(places: Sequence[AmbiguousPart], tried: Set[Pair]) -> Iterator[PairRequest]:
+def ambiguity_requests(places: Sequence[AmbiguousPart], tried: Set[Pair]) -> Iterator[Candidate]:
     """One request for each pair, since a pair that does not match is an answer, too.
 
     Args:
@@ -24,5 +24,4 @@ def ambiguity_requests(places: Sequence[AmbiguousPart], tried: Set[Pair]) -> Ite
     """
     pairs = dict.fromkeys(pair for place in places for pair in place.deciding if pair not in tried)
     for pair in pairs:
-        candidates = (Candidate(pair, _CHANCE),)
-        yield PairRequest(Reason.VERIFY, tuple(pair), candidates, 1, _WORTH, is_unguided=True, is_test=True)
+        yield Candidate(pair, _CHANCE, Reason.VERIFY, _WORTH, is_unguided=True, is_test=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,11 +15,10 @@ from sfm.untrusted.documents import read_json
 from sfm.workspace.events import EventLog, EventSink, Tee, replay
 
 from .mapper import Models
-from .requests import PairRequest
+from .pair_plan import PairPlan
 
 _START = "start"
 _EVENTS = "events.jsonl"
-_DOUBT = "is_unreliable.json"
 
 
 class KeptRounds:
@@ -65,30 +64,18 @@ class KeptRounds:
         """The models that `models` gave last, as they were then; none before that."""
         return [] if self._latest is None else self._read(self._latest)
 
-    def requests(
-        self, number: int, stage: str, make: Callable[[], Sequence[PairRequest]]
-    ) -> list[PairRequest]:
-        """What a round asked for in a stage, or else what `make` returns, written before any is tried.
+    def plan(self, number: int, stage: str, make: Callable[[], PairPlan]) -> PairPlan:
+        """What a round may match in a stage, or else what `make` returns, written before any is matched.
 
-        A round that asks nothing is followed by one of the next stage with the same number.
+        A round that matches nothing is followed by one of the next stage with the same number.
         """
-        path = self._round(number) / f"requests_of_{stage}.json"
+        path = self._round(number) / f"plan_of_{stage}.json"
         if path.exists():
             with self._damage_named(path):
-                stored = read_json(path)
-                return [PairRequest.from_json(request) for request in stored]
-        requests = list(make())
-        atomic_write_json(path, [request.to_json() for request in requests])
-        return requests
-
-    def is_unreliable(self, decide: Callable[[], bool]) -> bool:
-        """Decided once: where an interrupted run goes on, the view graph holds what later rounds found."""
-        path = self._folder / _DOUBT
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write_json(path, decide())
-        with self._damage_named(path):
-            return bool(read_json(path))
+                return PairPlan.from_json(read_json(path))
+        plan = make()
+        atomic_write_json(path, plan.to_json())
+        return plan
 
     def _read(self, folder: Path) -> list[pycolmap.Reconstruction]:
         with self._damage_named(folder):

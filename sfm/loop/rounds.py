@@ -1,18 +1,18 @@
-"""The closed loop: rounds that find weaknesses, request pairs from retrieval, match them, and register again.
+"""The closed loop: rounds that plan which pairs may be matched, match the best, and register again.
 
 The first rounds look at the verified pairs alone and cost no registration. Each matches a batch of pairs, so
-that no request repeats what an earlier batch has answered. The next rounds match pairs that decide about
+that no plan repeats what an earlier batch has answered. The next rounds match pairs that decide about
 doubtful links of the view graph, or outnumber wrong pairs. After the first registration, rounds use the
 models as well.
 
-Each round leaves its requests and its models under `OUT/cache/rounds/<key>/<round>/`. A killed run continues
+Each round leaves its plan and its models under `OUT/cache/rounds/<key>/<round>/`. A killed run continues
 after the last finished round and ends as an undisturbed one would.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,9 +21,9 @@ from typing import Literal, NamedTuple
 
 import pycolmap
 
-from retrieval import Edge, Pair, Reason, SceneGraph
+from retrieval import Edge, Pair, SceneGraph
 from sfm.config.schema import RegisterConfig
-from sfm.mapping import NO_DOUBT, InconsistencyReport, ViewGraph, num_points_of_images
+from sfm.mapping import NO_DOUBT, InconsistencyReport, ViewGraph
 from sfm.matching import NO_GUIDES
 from sfm.pairs.ranking import Rank
 from sfm.types import RoundReport
@@ -31,17 +31,18 @@ from sfm.workspace.events import EventSink
 
 from .ambiguity_requests import ambiguity_requests
 from .anchored_images import all_anchored
-from .calibration import Calibration, Similarities
-from .consistency_requests import deciding_requests, is_unreliable
+from .calibration import Similarities
+from .candidates import plan_of
+from .consistency_requests import deciding_requests
 from .epipolar_guides import guides_of
 from .kept_rounds import KeptRounds
-from .loop_closures import LoopClosure, likely_pairs, loop_closures
 from .loop_state import LoopState
 from .mapper import Mapper, Models
-from .requests import MUST_HAVE, PairRequest, answers
+from .pair_design import promising
+from .pair_plan import PairPlan
 from .round_reports import RoundReports, have_moved, registered_names
-from .rules import propose_requests
-from .scheduler import Budget, Outcome, YieldStatistics, run_requests
+from .scheduler import Budget, Outcome, run_plan
+from .weak_parts import overlaps_of, pairs_between_weak_parts
 
 Survived = Callable[[str], AbstractContextManager[object]]
 Stage = Literal["graph", "doubt", "models"]
@@ -163,13 +164,12 @@ class _Loop:
     events: EventSink
     models: Models
     new_images: frozenset[str]
-    yields: YieldStatistics = field(default_factory=YieldStatistics)
     num_at_restart: int = 0
     """Verified pairs at the last registration from new initial pairs."""
+    matched_again: dict[Pair, bool] = field(default_factory=dict)
+    """Pairs that the stronger matcher matched, and whether they verified."""
     num_tried_at_comparison: int = 0
     """Tried pairs when models were last compared with others: one without a match may show a fold, too."""
-    is_unreliable: bool = False
-    """Whether the first registration would rest on pairs that are probably wrong."""
 
     def __post_init__(self) -> None:
         self.reports = RoundReports(self.events)
@@ -188,7 +188,6 @@ class _Loop:
     def complete_graph(self) -> None:
         """Rounds before the first registration, which look at the view graph alone."""
         self._graph_rounds("graph")
-        self.is_unreliable = self.kept.is_unreliable(lambda: is_unreliable(self.pairs.inconsistent()))
         # wrong pairs can bend the first model: it needs the pairs that decide about them or outnumber them
         self._graph_rounds("doubt")
 
@@ -205,7 +204,6 @@ class _Loop:
             return
         idle = 0
         for _ in range(self.config.max_rounds):
-            self.yields.reset_failures()
             outcome = self._round("models")
             is_over = outcome is None or not any(outcome)
             # a test may have relocated a part, which changes no number
@@ -255,23 +253,23 @@ class _Loop:
     def _round(self, stage: Stage, max_batches: int | None = None) -> _Outcome | None:
         """One round; None where no pair was matched."""
         number, started = len(self.reports) + 1, time.monotonic()
-        before = registered_names(self.models)
         budget = self._budget()
         if budget.most == 0:
             return None
-        requests = self.kept.requests(number, stage, lambda: self._requests(stage, number))
-        outcome = self._run_requests(requests, number, budget, max_batches)
+        plan = self.kept.plan(number, stage, lambda: self._plan(stage))
+        outcome = self._run_plan(plan, number, budget, max_batches)
         if not outcome.edges:
             return None
+        again = (one.pair for one in plan.candidates if one.is_again and one.pair in outcome.edges)
+        self.matched_again |= {pair: pair in outcome.inliers for pair in again}
         self.pairs.add(outcome.edges)
-        tests = {candidate.pair for one in requests if one.is_test for candidate in one.candidates}
+        tests = {one.pair for one in plan.candidates if one.is_test}
         found = _Outcome(
             any(pair in self.pairs.view_graph for pair in outcome.edges), not tests.isdisjoint(outcome.edges)
         )
         with self._reported(outcome.edges, started):
             if stage == "models" and any(found):
                 self.register()
-                self._learn(outcome.answered, before)
         return found
 
     def _begin_again(self) -> bool:
@@ -299,52 +297,34 @@ class _Loop:
     def _reported(self, edges: Mapping[Pair, Edge], started: float) -> AbstractContextManager[None]:
         return self.reports.round(edges, self.pairs.view_graph, lambda: self.models, started)
 
-    def _requests(self, stage: Stage, number: int) -> list[PairRequest]:
-        """Requests for what the view graph, the inconsistent pairs and the models lack."""
+    def _plan(self, stage: Stage) -> PairPlan:
+        """What may be matched, by the view graph, the inconsistent pairs and the models."""
         view_graph, tried = self.pairs.view_graph, self.pairs.tried
-        names, is_registered = view_graph.names, stage == "models"
-        curve = Calibration.learn(self.similarities, view_graph.edges.keys(), tried)
         report = None if stage == "graph" else self.pairs.inconsistent()
-        links = self._loop_closures(curve, report, limit=len(names) if is_registered else 2 * self.batch_size)
-        again = self.mapper.pairs_for_again()
-        requests = propose_requests(
-            LoopState(
-                view_graph,
-                [num_points_of_images(model) for model in self.models],
-                tried,
-                self.rank,
-                number,
-                is_registered,
-                curve.chance,
-                links,
-                again,
-                likely_pairs(self.models, again.keys()) if again else {},
-            )
+        probability = report.probability if report else {}
+        deferred = report.deferred if report and self.config.defers else frozenset()
+        overlaps = overlaps_of(self.models, self.new_images)
+        now = LoopState(
+            view_graph,
+            [registered_names([model]) for model in self.models] if stage == "models" else None,
+            tried,
+            self.rank,
+            self.similarities,
+            overlaps,
+            {**probability, **dict.fromkeys(deferred, 0.0)},
+            self.mapper.pairs_for_again(),
+            self.matched_again,
         )
-        requests += deciding_requests(report, self.pairs.graph)
-        if is_registered and not self.existing:
-            probability = report.probability if report else {}
-            requests += ambiguity_requests(self.mapper.ambiguous_parts(self.models, probability), tried)
-        return [request for one in requests if (request := self._of_new_images(one)).candidates]
-
-    def _loop_closures(
-        self, curve: Calibration, report: InconsistencyReport | None, *, limit: int
-    ) -> list[LoopClosure]:
-        return loop_closures(
-            self.models,
-            self.pairs.view_graph,
-            self.pairs.tried,
-            {pair: curve.chance(score) for pair, score in self.similarities.of_pairs.items()},
-            is_unreliable=self.is_unreliable or is_unreliable(report),
-            limit=limit,
-            deferred=report.deferred if report and self.config.defers else frozenset(),
-            new_images=self.new_images,
-        )
-
-    def _of_new_images(self, request: PairRequest) -> PairRequest:
-        return replace(
-            request, candidates=tuple(c for c in request.candidates if self.new_images.intersection(c.pair))
-        )
+        plan = plan_of(now)
+        others = deciding_requests(report, self.pairs.graph)
+        if stage == "models":
+            others += pairs_between_weak_parts(plan.conductance, overlaps, tried, len(view_graph.names))
+            if not self.existing:
+                others += ambiguity_requests(self.mapper.ambiguous_parts(self.models, probability), tried)
+        fixed = {one.pair for one in others}
+        free = (one for one in plan.candidates if one.is_again or one.pair not in fixed)
+        candidates = (one for one in (*others, *free) if self.new_images.intersection(one.pair))
+        return promising(replace(plan, candidates=tuple(candidates)))
 
     def _budget(self) -> Budget:
         images = len(self.new_images)
@@ -354,13 +334,11 @@ class _Loop:
             most=max(0, int(self.config.max_pairs_per_photo * images) - spent),
         )
 
-    def _run_requests(
-        self, requests: Sequence[PairRequest], number: int, budget: Budget, max_batches: int | None
-    ) -> Outcome:
-        is_unguided = {candidate.pair for one in requests if one.is_unguided for candidate in one.candidates}
-        is_again = {candidate.pair for one in requests if one.is_again for candidate in one.candidates}
+    def _run_plan(self, plan: PairPlan, number: int, budget: Budget, max_batches: int | None) -> Outcome:
+        is_unguided = {one.pair for one in plan.candidates if one.is_unguided}
+        is_again = {one.pair for one in plan.candidates if one.is_again}
 
-        def try_pairs(edges: Mapping[Pair, Edge]) -> Set[Pair]:
+        def try_pairs(edges: Mapping[Pair, Edge]) -> Mapping[Pair, int]:
             for (a, b), edge in sorted(edges.items()):
                 told = {"reason": str(edge.reason), "gain": edge.score, "round": edge.round}
                 self.events.emit("loop", "request", a=a, b=b, **told)
@@ -370,29 +348,8 @@ class _Loop:
             fresh = {pair: edge for pair, edge in edges.items() if pair not in is_again}
             found = {**self.mapper.match(fresh, guides).inliers} if fresh else {}
             found |= self.mapper.match_again(again).inliers if again else {}
-            return {pair for pair, count in found.items() if answers(edges[pair].reason, count)}
+            return found
 
-        return run_requests(
-            requests,
-            try_pairs,
-            budget=budget,
-            yields=self.yields,
-            round=number,
-            batch_size=self.batch_size,
-            max_batches=max_batches,
+        return run_plan(
+            plan, try_pairs, budget=budget, round=number, batch_size=self.batch_size, max_batches=max_batches
         )
-
-    def _learn(self, answered: Sequence[PairRequest], before: Set[str]) -> None:
-        """Learn whether the requests with verified pairs removed the weakness that they were about."""
-        gained = registered_names(self.models) - before
-        model_of = {
-            model.image(i).name: index
-            for index, model in enumerate(self.models)
-            for i in model.reg_image_ids()
-        }
-        for request in answered:
-            if request.reason is Reason.UNREGISTERED:
-                self.yields.settle(request.reason, request.subject[0] in gained)
-            elif request.reason in MUST_HAVE:
-                places = {model_of.get(name, -1) for name in request.subject}
-                self.yields.settle(request.reason, len(places) == 1 and -1 not in places)

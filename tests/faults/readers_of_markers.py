@@ -98,21 +98,22 @@ def _renew_export(folder: Path) -> None:
 
 def _rounds(folder: Path) -> None:
     from retrieval import Pair, Reason
-    from sfm.loop.requests import Candidate, PairRequest
+    from sfm.loop.kept_rounds import KeptRounds
+    from sfm.loop.pair_plan import Candidate, PairPlan
+    from sfm.workspace.events import NullEvents
 
-    pairs = tuple(Candidate(Pair.of("a.jpg", b), 0.5) for b in _NAMES[1:])
-    request = PairRequest(Reason.BRIDGE, ("a.jpg", "b.jpg"), pairs, 1, 0.5)
-    _write(folder / "01" / "requests_of_growth.json", [request.to_json()])
-    _write(folder / "is_unreliable.json", True)
+    pairs = tuple(Candidate(Pair.of("a.jpg", b), 0.5, Reason.BRIDGE) for b in _NAMES[1:])
+    plan = PairPlan(pairs, {Pair("a.jpg", "b.jpg"): 1.0}, (frozenset({"a.jpg", "b.jpg"}),))
+    KeptRounds(folder, NullEvents()).plan(1, "growth", lambda: plan)
 
 
 def _go_on(folder: Path) -> None:
     from sfm.loop.kept_rounds import KeptRounds
+    from sfm.loop.pair_plan import PairPlan
     from sfm.workspace.events import EventLog
 
     rounds = KeptRounds(folder, EventLog(folder / "heard.jsonl"))
-    rounds.requests(1, "growth", list)
-    rounds.is_unreliable(lambda: False)
+    rounds.plan(1, "growth", lambda: PairPlan((), {}, ()))
 
 
 def _use_poses(folder: Path) -> None:
@@ -141,7 +142,7 @@ MARKERS = {
     "marker of a workspace": Reader(_workspace, _open_workspace, ("out/cache/workspace.json",)),
     "markers of an extension": Reader(_extension, _extend, ("out/cache/*.json", "out/images/*")),
     "marker of an export": Reader(_export, _renew_export, ("old/loopsfm_export.json",)),
-    "rounds of the loop": Reader(_rounds, _go_on, ("01/*.json", "is_unreliable.json")),
+    "rounds of the loop": Reader(_rounds, _go_on, ("01/*.json",)),
     "given poses": Reader(lambda f: write_model(f, text=True), _use_poses, ("*.txt",)),
     "options of a run": Reader(_kept_paths, _repeat_run, ("run.json", "cache/paths.json")),
 }

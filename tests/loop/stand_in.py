@@ -21,6 +21,7 @@ CHAIN = SceneGraph(NAMES, {Pair(a, b): Edge(0.5, Reason.KNN) for a, b in pairwis
 
 def model_of(count: int) -> pycolmap.Reconstruction:
     """A synthetic model in which the first `count` photos are registered under our names."""
+    pycolmap.set_random_seed(0)  # what overlaps is the same in each run
     options = pycolmap.SyntheticDatasetOptions()
     options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, count
     options.num_points3D = 20

@@ -10,7 +10,7 @@ import pytest
 from retrieval import Edge, Pair, Reason
 from sfm.config.schema import RegisterConfig
 from sfm.loop.ambiguity_requests import ambiguity_requests
-from sfm.loop.requests import PairRequest
+from sfm.loop.pair_plan import Candidate
 from sfm.mapping import AmbiguousPart
 from sfm.matching import Guides, MatchReport
 from tests.loop.stand_in import NAMES, Engine, model_of, run
@@ -99,6 +99,6 @@ def test_each_telling_pair_is_a_request_of_its_own_that_survives_a_restart() -> 
     twice = AmbiguousPart(frozenset(NAMES[2:3]), TELLING[:1])
     requests = list(ambiguity_requests([AmbiguousPart(frozenset(NAMES[:2]), TELLING), twice], frozenset()))
 
-    assert [request.candidates[0].pair for request in requests] == list(TELLING)
-    assert all(request.is_needed and request.is_unguided and request.wanted == 1 for request in requests)
-    assert [PairRequest.from_json(request.to_json()) for request in requests] == requests
+    assert [one.pair for one in requests] == list(TELLING)
+    assert all(one.is_needed and one.is_unguided and one.question is None for one in requests)
+    assert [Candidate.from_json(one.to_json()) for one in requests] == requests

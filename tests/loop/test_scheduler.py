@@ -1,183 +1,180 @@
-from collections.abc import Mapping, Set
+"""Which candidates are matched, in which order, and when enough is enough."""
+
+from collections.abc import Mapping
+from itertools import combinations
 
 import hypothesis.strategies as st
 from hypothesis import given
 
 from retrieval import Edge, Pair, Reason
-from sfm.loop.requests import Candidate, PairRequest
-from sfm.loop.scheduler import Budget, Outcome, YieldStatistics, run_requests
+from sfm.loop.pair_plan import Candidate, PairPlan
+from sfm.loop.scheduler import Budget, Outcome, run_plan
 
 PLENTY = Budget(usual=1000, most=1000)
-
-
-def ask(
-    name: str, *others: str, reason: Reason = Reason.UNREGISTERED, wanted: int = 1, worth: float = 1.0
-) -> PairRequest:
-    candidates = tuple(Candidate(Pair.of(name, other), 0.6 * 0.9**i) for i, other in enumerate(others))
-    return PairRequest(reason, (name,), candidates, wanted, worth)
+FIRM = [f"f{i:02d}" for i in range(40)]
+HELD = {Pair(*ends): 2.0 for ends in combinations(FIRM, 2) if int(ends[1][1:]) - int(ends[0][1:]) < 5}
 
 
 class Matcher:
-    """Verifies the pairs that it is told to."""
+    """Verifies the pairs that it is told to, with 50 inliers each."""
 
     def __init__(self, *right: Pair) -> None:
         self.right = frozenset(right)
         self.batches: list[list[Pair]] = []
 
-    def __call__(self, edges: Mapping[Pair, Edge]) -> Set[Pair]:
+    def __call__(self, edges: Mapping[Pair, Edge]) -> Mapping[Pair, int]:
         self.batches.append(list(edges))
-        return self.right & edges.keys()
+        return dict.fromkeys(sorted(self.right & edges.keys()), 50)
 
     @property
     def tried(self) -> list[Pair]:
         return [pair for batch in self.batches for pair in batch]
 
 
+def alone(name: str, count: int = len(FIRM), *, chance: float = 0.6, decay: float = 0.97) -> list[Candidate]:
+    """Candidates of an image that nothing connects."""
+    return [
+        Candidate(Pair.of(name, other), chance * decay**i, Reason.UNREGISTERED)
+        for i, other in enumerate(FIRM[:count])
+    ]
+
+
+def asks(pair: Pair, worth: float, *, question: str | None = None, is_test: bool = False) -> Candidate:
+    return Candidate(pair, 0.5, Reason.VERIFY, worth, question, is_test=is_test)
+
+
 def work(
-    *requests: PairRequest,
-    matcher: Matcher,
-    budget: Budget = PLENTY,
-    batch: int = 4,
-    yields: YieldStatistics | None = None,
+    candidates: list[Candidate], matcher: Matcher, *, budget: Budget = PLENTY, batch: int = 4
 ) -> Outcome:
-    return run_requests(
-        requests,
-        matcher,
-        budget=budget,
-        yields=yields or YieldStatistics(),
-        round=2,
-        batch_size=batch,
-    )
+    plan = PairPlan(tuple(candidates), HELD, (frozenset(FIRM),))
+    return run_plan(plan, matcher, budget=budget, round=2, batch_size=batch)
 
 
-def test_a_request_that_is_satisfied_asks_no_further() -> None:
-    others = [f"{i}" for i in range(10)]
-    matcher = Matcher(*(Pair.of("x", other) for other in others))
+def test_an_image_that_enough_pairs_hold_is_asked_for_no_further() -> None:
+    candidates = alone("x")
+    matcher = Matcher(*(one.pair for one in candidates))
 
-    outcome = work(ask("x", *others, wanted=2), matcher=matcher, batch=1)
+    outcome = work(candidates, matcher, batch=1)
 
-    assert matcher.tried == [Pair.of("x", "0"), Pair.of("x", "1")]
-    assert outcome.verified == set(matcher.tried)
+    assert 2 <= len(matcher.tried) <= 8
+    assert set(outcome.inliers) == set(matcher.tried)
+    assert matcher.tried[0] == candidates[0].pair
 
 
-def test_a_photo_that_matches_nothing_is_given_up_before_its_candidates_end() -> None:
+def test_an_image_that_matches_nothing_is_given_up_before_its_candidates_end() -> None:
     matcher = Matcher()
 
-    work(ask("x", *(f"{i}" for i in range(100))), matcher=matcher, batch=1)
+    work(alone("x"), matcher, batch=1)
 
-    assert 3 <= len(matcher.tried) <= 20
-
-
-def test_failures_count_in_later_batches_until_they_are_forgiven() -> None:
-    request, yields, matcher = ask("x", *(f"{i}" for i in range(100))), YieldStatistics(), Matcher()
-
-    def one_batch() -> int:
-        before = len(matcher.tried)
-        outcome = run_requests(
-            [request], matcher, budget=PLENTY, yields=yields, round=1, batch_size=2, max_batches=1
-        )
-        request_left = tuple(c for c in request.candidates if c.pair not in matcher.tried)
-        assert len(outcome.edges) == len(matcher.tried) - before <= 2
-        return len(request_left)
-
-    while one_batch() and yields.failed[request.reason, request.subject] < 8:
-        request = ask("x", *(f"{i}" for i in range(len(matcher.tried), 100)))
-    worth_now = work(request, matcher=Matcher(), batch=50, yields=yields)
-    yields.reset_failures()
-    after_reset = work(request, matcher=Matcher(), batch=50, yields=yields)
-
-    assert len(worth_now.edges) < len(after_reset.edges)
+    assert 4 <= len(matcher.tried) <= 20
 
 
-def test_worthier_requests_come_first() -> None:
+def test_images_that_match_nothing_do_not_keep_others_from_being_matched() -> None:
+    candidates = [one for name in ("w", "x", "y") for one in alone(name, 12)]
+    right = [one.pair for one in candidates if "y" in one.pair][5:]
+    matcher = Matcher(*right)
+
+    outcome = work(candidates, matcher)
+
+    assert set(outcome.inliers) <= set(right)
+    assert outcome.inliers
+
+
+def test_what_is_worth_more_comes_first() -> None:
+    matcher = Matcher()
+    candidates = [asks(Pair("a", "x"), 2.0), asks(Pair("b", "x"), 9.0), *alone("y", 1)]
+
+    work(candidates, matcher, batch=1)
+
+    assert matcher.tried == [Pair("b", "x"), Pair("f00", "y"), Pair("a", "x")] or matcher.tried == [
+        Pair("f00", "y"),
+        Pair("b", "x"),
+        Pair("a", "x"),
+    ]
+    assert matcher.tried[-1] == Pair("a", "x")
+
+
+def test_what_is_not_worth_a_pair_is_not_matched() -> None:
     matcher = Matcher()
 
-    work(ask("x", "a", worth=0.2), ask("y", "b", worth=0.9), matcher=matcher, batch=1)
+    work([asks(Pair("a", "x"), 0.5), asks(Pair("b", "x"), 0.7)], matcher)
 
-    assert matcher.tried == [Pair.of("y", "b"), Pair.of("x", "a")]
+    assert matcher.tried == [Pair("b", "x")]
 
 
 def test_beyond_the_usual_budget_only_what_decides_who_is_in_the_model() -> None:
     matcher = Matcher()
-    requests = [ask(f"w{i}", f"v{i}", reason=Reason.LOOP) for i in range(5)]
-    requests += [ask(f"o{i}", f"p{i}", worth=0.5) for i in range(5)]
+    loops = [Candidate(Pair(f"f{i:02d}", f"f{i + 30:02d}"), 1.0, Reason.LOOP, worth=20.0) for i in range(5)]
+    others = [one for i in range(5) for one in alone(f"o{i}", 1)]
 
-    outcome = work(*requests, matcher=matcher, budget=Budget(usual=5, most=8), batch=3)
+    outcome = work([*loops, *others], matcher, budget=Budget(usual=3, most=6), batch=3)
 
     reasons = [edge.reason for edge in outcome.edges.values()]
-    assert reasons == [Reason.LOOP] * 5 + [Reason.UNREGISTERED] * 3
+    assert reasons == [Reason.LOOP] * 3 + [Reason.UNREGISTERED] * 3
 
 
-def test_a_reason_that_never_verifies_is_asked_less() -> None:
-    yields = YieldStatistics()
-    work(
-        *(ask(f"a{i}", f"b{i}", reason=Reason.LOW_OVERLAP) for i in range(60)),
-        matcher=Matcher(),
-        yields=yields,
-    )
+def test_a_question_that_is_answered_is_asked_no_further() -> None:
+    pairs = [Pair("a", f"{i}") for i in range(4)][::-1]
+    same = [asks(pair, 5.0, question="q") for pair in pairs]
+    each = [asks(pair, 5.0) for pair in pairs]
 
-    assert yields.chance(Reason.LOW_OVERLAP, 0.6) < 0.2
-    assert yields.chance(Reason.UNREGISTERED, 0.6) == 0.6
+    answered, separate = Matcher(pairs[-1]), Matcher(pairs[-1])
+    work(same, answered, batch=1)
+    work(each, separate, batch=1)
 
-
-def test_a_reason_whose_verified_pairs_mend_nothing_pays_less() -> None:
-    yields = YieldStatistics()
-    for _ in range(20):
-        yields.settle(Reason.UNREGISTERED, resolved=False)
-        yields.settle(Reason.BRIDGE, resolved=True)
-
-    assert yields.yield_of(Reason.UNREGISTERED) < 0.2
-    assert yields.yield_of(Reason.BRIDGE) == 1.0
+    assert answered.tried == [pairs[-1]]
+    assert len(separate.tried) == len(pairs)
 
 
-def test_a_pair_counts_for_every_request_that_names_it() -> None:
-    matcher = Matcher(Pair.of("x", "y"))
+def test_within_a_batch_a_question_is_asked_as_often_as_it_is_likely_to_stay_open() -> None:
+    pairs = [Pair("a", f"{i}") for i in range(8)]
+    matcher = Matcher()
 
-    outcome = work(ask("x", "y", "z"), ask("y", "x", "z"), matcher=matcher, batch=1)
+    work([asks(pair, 4.0, question="q") for pair in pairs], matcher, batch=8)
 
-    assert matcher.tried == [Pair.of("x", "y")]
-    assert len(outcome.answered) == 2
+    assert len(matcher.batches[0]) == 3  # 2, 1 and 0.5 nats
 
 
-NAMES = [f"{i}" for i in range(6)]
-REQUESTS = st.lists(
+def test_a_pair_of_two_kinds_is_matched_once() -> None:
+    pair = Pair("f00", "x")
+    matcher = Matcher(pair)
+
+    work([Candidate(pair, 0.6, Reason.UNREGISTERED), asks(pair, 3.0)], matcher, batch=1)
+
+    assert matcher.tried == [pair]
+
+
+NAMES = [*FIRM[:4], "x", "y", "z"]
+CANDIDATES = st.lists(
     st.builds(
-        lambda name, others, reason, wanted, worth: ask(
-            name, *(o for o in dict.fromkeys(others) if o != name), reason=reason, wanted=wanted, worth=worth
+        lambda ends, chance, worth, question, is_again: Candidate(
+            Pair(*ends), chance, Reason.LOOP, worth, question, is_again=is_again
         ),
-        st.sampled_from(NAMES),
-        st.lists(st.sampled_from(NAMES), max_size=6),
-        st.sampled_from([Reason.UNREGISTERED, Reason.BRIDGE, Reason.LOW_OVERLAP, Reason.LOOP]),
-        st.integers(1, 3),
-        st.floats(0.01, 2.0),
+        st.sampled_from(list(combinations(NAMES, 2))),
+        st.floats(0.02, 1.0),
+        st.none() | st.floats(0.0, 20.0),
+        st.none() | st.sampled_from("pq"),
+        st.booleans(),
     ),
-    max_size=8,
+    max_size=12,
+    unique_by=lambda one: (one.pair, one.is_again),
 )
-RIGHT = st.sets(
-    st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES))
-    .filter(lambda p: p[0] < p[1])
-    .map(lambda p: Pair(*p))
-)
+RIGHT = st.sets(st.sampled_from(list(combinations(NAMES, 2))).map(lambda ends: Pair(*ends)))
 
 
-@given(REQUESTS, RIGHT, st.integers(0, 12), st.integers(0, 12), st.integers(1, 5))
+@given(CANDIDATES, RIGHT, st.integers(0, 12), st.integers(0, 12), st.integers(1, 5))
 def test_no_pair_twice_within_the_budget_and_the_same_again(
-    requests: list[PairRequest], right: set[Pair], usual: int, more: int, batch: int
+    candidates: list[Candidate], right: set[Pair], usual: int, more: int, batch: int
 ) -> None:
     budget = Budget(usual, usual + more)
     first, second = Matcher(*right), Matcher(*right)
 
-    outcome = work(*requests, matcher=first, budget=budget, batch=batch)
-    work(*requests, matcher=second, budget=budget, batch=batch)
+    outcome = work(candidates, first, budget=budget, batch=batch)
+    work(candidates, second, budget=budget, batch=batch)
 
     assert len(first.tried) == len(set(first.tried)) <= budget.most
     assert all(len(b) <= batch for b in first.batches)
     assert set(outcome.edges) == set(first.tried)
-    assert outcome.verified == set(first.tried) & right
+    assert set(outcome.inliers) == set(first.tried) & right
     assert first.batches == second.batches
     assert all(edge.round == 2 and 0 <= edge.score <= 1 for edge in outcome.edges.values())
-
-
-@given(REQUESTS)
-def test_requests_survive_the_way_to_disk(requests: list[PairRequest]) -> None:
-    assert [PairRequest.from_json(request.to_json()) for request in requests] == requests

@@ -1,16 +1,9 @@
-"""Which further pairs make a model most certain: D-optimal and A-optimal design on the view graph.
+"""Pairs between parts of a model that few pairs hold together: A-optimal design on the view graph.
 
-The view graph is a network of conductances. The effective resistance R of two images is the uncertainty of
-one pose as seen from the other, up to a factor. L is the Laplacian of the network.
-
-D-optimal design raises the log determinant of the reduced Laplacian. A pair of conductance w gains
-log(1 + w R). This is large where the pair closes a loop, and small among many neighbours. The greedy choice
-is within 1 - 1/e of the best set (Khosoussi et al., "Reliable graphs for SLAM", IJRR 2019).
-
-A-optimal design lowers the Kirchhoff index N tr(L^+), the sum of all effective resistances. (Ghosh, Boyd &
-Saberi, "Minimizing effective resistance of a graph", SIAM Review 2008.) It finds pairs
-between parts with few links. Each such pair lowers the uncertainty of all images of one part relative to
-the other. By the Sherman-Morrison formula, a pair of images a and b lowers tr(L^+) by
+It lowers the Kirchhoff index N tr(L^+), the sum of all effective resistances, where L is the Laplacian of
+conductances (Ghosh, Boyd & Saberi, "Minimizing effective resistance of a graph", SIAM Review 2008). A pair
+between two such parts lowers the uncertainty of all images of one relative to the other, which the two images
+of the pair alone do not show. By the Sherman-Morrison formula, a pair of images a and b lowers tr(L^+) by
 
     w |L^+ (e_a - e_b)|^2 / (1 + w R_ab).
 
@@ -44,32 +37,15 @@ Link = tuple[Pair, float]
 """A pair and its gain."""
 
 
-def d_optimal_links(
-    conductance: Mapping[Pair, float], candidates: Mapping[Pair, float], *, limit: int, min_gain: float
-) -> list[Link]:
-    """The candidates of highest D-optimal gain, each gain given the pairs chosen before it; deterministic.
-
-    Args:
-        conductance: of each verified pair, above 0.
-        candidates: expected conductance of each, above 0. Candidates between components are left out.
-        limit: number of pairs, at most.
-        min_gain: log(1 + w R) below which the choice ends.
-
-    Returns:
-        Chosen pairs with their gains, best first.
-    """
-    networks = _networks(conductance, candidates)
-    return _best((_d_optimal(network, links, limit, min_gain) for network, links in networks), limit)
-
-
 def a_optimal_links(
     conductance: Mapping[Pair, float], candidates: Mapping[Pair, float], *, limit: int, min_gain: float
 ) -> list[Link]:
     """The candidates that lower the Kirchhoff index most, each given those before it; deterministic.
 
     Args:
-        conductance: of each verified pair that is not deferred, above 0.
-        candidates: as for `d_optimal_links`. Candidates in networks of very many images are left out, too.
+        conductance: of each verified pair, above 0.
+        candidates: expected conductance of each, above 0. Those between components are left out, and those in
+            networks of very many images.
         limit: number of pairs, at most.
         min_gain: multiple of what a verified pair accounts for on average, below which the choice ends.
 
@@ -121,25 +97,6 @@ def _networks(
 
 def _best(chosen: Iterable[list[Link]], limit: int) -> list[Link]:
     return sorted(chain.from_iterable(chosen), key=lambda link: (-link[1], link[0]))[:limit]
-
-
-def _d_optimal(network: _Network, links: Mapping[Pair, float], limit: int, min_gain: float) -> list[Link]:
-    pairs, weight = list(links), np.array(list(links.values()))
-    incidence = network.incidence(network.ends(pairs))[1:]
-    # (K, K) B' L^+ B: resistances on the diagonal, which do not depend on the image that is grounded
-    gram = np.asarray(incidence.T @ network.grounded().solve(incidence), np.float64)
-    chosen: list[Link] = []
-    for _ in range(min(limit, len(pairs))):
-        gains = np.log1p(weight * np.maximum(np.diagonal(gram), 0.0))
-        best = int(np.argmax(gains))
-        if gains[best] < min_gain:
-            break
-        chosen.append((pairs[best], float(gains[best])))
-        column = gram[:, best].copy()
-        # Sherman and Morrison: the pair is in the network now
-        gram -= np.outer(column, column) * (weight[best] / (1 + weight[best] * column[best]))
-        weight[best] = 0.0
-    return chosen
 
 
 def _a_optimal(network: _Network, links: Mapping[Pair, float], limit: int, min_gain: float) -> list[Link]:

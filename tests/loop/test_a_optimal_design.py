@@ -1,6 +1,5 @@
-"""Gains of D- and A-optimal design, and the pairs that each of the two chooses."""
+"""Gains of A-optimal design, and the pairs that it chooses."""
 
-from collections.abc import Callable
 from itertools import combinations
 
 import networkx as nx
@@ -10,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval import Pair
-from sfm.loop.optimal_design import Link, a_optimal_links, d_optimal_links
+from sfm.loop.a_optimal_design import a_optimal_links
 
 SIDE = 12
 WEST = [f"w{i:02}" for i in range(SIDE)]
@@ -40,14 +39,12 @@ def crosses(pair: Pair) -> bool:
     return pair.a[0] != pair.b[0]
 
 
-def test_links_across_a_thin_waist_are_asked_for_where_their_own_photos_gain_little() -> None:
+def test_pairs_across_a_thin_waist_are_asked_for() -> None:
     held = barbell(waist=3)
     candidates = open_pairs(held)
 
-    own = d_optimal_links(held, candidates, limit=50, min_gain=0.7)
     far = a_optimal_links(held, candidates, limit=50, min_gain=2.0)
 
-    assert own == []
     assert len(far) >= 3
     assert all(crosses(pair) for pair, _ in far)
 
@@ -63,7 +60,7 @@ def test_a_broad_waist_and_an_even_graph_ask_for_nothing() -> None:
 
 
 def test_networks_of_very_many_photos_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sfm.loop.optimal_design._MOST_IMAGES", 2 * SIDE - 1)
+    monkeypatch.setattr("sfm.loop.a_optimal_design._MOST_IMAGES", 2 * SIDE - 1)
     held = barbell(waist=3)
 
     assert a_optimal_links(held, open_pairs(held), limit=50, min_gain=2.0) == []
@@ -118,53 +115,7 @@ def test_pairs_account_for_the_whole_to_first_order() -> None:
     assert sum(gains) / tiny == pytest.approx(len(held), rel=1e-3)
 
 
-@pytest.mark.parametrize("links", [d_optimal_links, a_optimal_links])
-def test_pairs_between_parts_are_left_out(links: Callable[..., list[Link]]) -> None:
+def test_pairs_between_components_are_left_out() -> None:
     held = {Pair("a", "b"): 1.0, Pair("c", "d"): 1.0}
 
-    assert links(held, {Pair("a", "c"): 1.0, Pair("a", "x"): 1.0}, limit=5, min_gain=0.0) == []
-
-
-def chain(count: int) -> dict[Pair, float]:
-    return {Pair(f"{i:02}", f"{i + 1:02}"): 1.0 for i in range(count - 1)}
-
-
-def test_gain_is_that_of_the_determinant() -> None:
-    held, extra = chain(6), Pair("00", "05")
-
-    ((_, gain),) = d_optimal_links(held, {extra: 0.7}, limit=5, min_gain=0.0)
-
-    def log_det(edges: dict[Pair, float]) -> float:
-        graph: nx.Graph[str] = nx.Graph()
-        graph.add_weighted_edges_from((p.a, p.b, w) for p, w in edges.items())
-        laplacian = nx.laplacian_matrix(graph, sorted(graph)).toarray()
-        return float(np.linalg.slogdet(laplacian[1:, 1:])[1])
-
-    assert gain == pytest.approx(log_det({**held, extra: 0.7}) - log_det(held))
-    assert gain == pytest.approx(np.log1p(0.7 * 5))
-
-
-def test_closing_the_loop_comes_first_and_its_double_then_gains_little() -> None:
-    held = chain(20)
-    candidates = {Pair("00", "19"): 1.0, Pair("01", "19"): 1.0, Pair("03", "05"): 1.0}
-
-    chosen = d_optimal_links(held, candidates, limit=3, min_gain=0.0)
-
-    assert [pair for pair, _ in chosen] == [Pair("00", "19"), Pair("03", "05"), Pair("01", "19")]
-    assert chosen[0][1] == pytest.approx(np.log(20))
-    assert chosen[2][1] < 0.4 * chosen[0][1]
-
-
-@given(st.integers(3, 12), st.integers(0, 1000), st.integers(1, 6))
-def test_gains_fall_and_sum_to_the_gain_of_all(count: int, seed: int, limit: int) -> None:
-    rng = np.random.default_rng(seed)
-    held = {pair: float(rng.uniform(0.2, 2)) for pair in chain(count)}
-    every = [Pair(f"{i:02}", f"{j:02}") for i in range(count) for j in range(i + 1, count)]
-    candidates = {pair: float(rng.uniform(0.1, 1)) for pair in every if pair not in held}
-
-    chosen = d_optimal_links(held, candidates, limit=limit, min_gain=0.0)
-
-    gains = [gain for _, gain in chosen]
-    assert gains == sorted(gains, reverse=True)
-    assert len(chosen) == min(limit, len(candidates))
-    assert all(gain >= 0 for gain in gains)
+    assert a_optimal_links(held, {Pair("a", "c"): 1.0, Pair("a", "x"): 1.0}, limit=5, min_gain=0.0) == []

@@ -1,0 +1,64 @@
+"""Pairs between parts of a model that few pairs hold together, as its poses predict them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Set
+
+import pycolmap
+
+from retrieval import Pair, Reason
+from sfm.mapping import predicted_overlaps
+
+from .a_optimal_design import a_optimal_links
+from .candidates import overlap_chance
+from .pair_design import MIN_GAIN
+from .pair_plan import Candidate
+
+_MIN_OVERLAP = 0.05
+"""Predicted overlap of an A-optimal candidate, at least."""
+_WORTH = 0.3
+"""Nats of a unit of log(1 + gain); the gain counts already how likely the pair is to verify."""
+
+
+def pairs_between_weak_parts(
+    conductance: Mapping[Pair, float], overlaps: Mapping[Pair, float], tried: Set[Pair], num_images: int
+) -> list[Candidate]:
+    """A-optimal pairs, matched without epipolar guides, which would confirm a wrong pose between such parts.
+
+    Args:
+        conductance: of the verified pairs within models.
+        overlaps: predicted by the poses.
+        tried: pairs that are no candidates.
+        num_images: of the collection, as many candidates at most.
+    """
+    chance = {
+        pair: overlap_chance(share)
+        for pair, share in overlaps.items()
+        if pair not in tried and share >= _MIN_OVERLAP
+    }
+    least = math.expm1(MIN_GAIN / _WORTH)
+    found = a_optimal_links(conductance, chance, limit=num_images, min_gain=least)
+    return [
+        Candidate(
+            pair,
+            chance[pair],
+            Reason.LOOP,
+            round(_WORTH * math.log1p(gain) / chance[pair], 6),
+            is_unguided=True,
+        )
+        for pair, gain in found
+    ]
+
+
+def overlaps_of(models: Sequence[pycolmap.Reconstruction], new_images: Set[str] | None) -> dict[Pair, float]:
+    """Predicted overlaps in models that contain new images."""
+    found: dict[Pair, float] = {}
+    for model in models:
+        names = {model.image(i).name for i in model.reg_image_ids()}
+        if new_images is not None and new_images.isdisjoint(names):
+            continue
+        for pair, share in predicted_overlaps(model).items():
+            if share >= _MIN_OVERLAP:
+                found[pair] = max(found.get(pair, 0.0), share)
+    return found
