@@ -21,7 +21,7 @@ from retrieval import Pair
 
 _SPREAD = 0.5
 """Standard deviation of the effect of an image."""
-_SPREAD_APART = 3.0
+_SPREAD_APART = 2.0
 """The same of what is apart: it shows the same scene or another one."""
 _LEAST_CHANCE = 0.01
 """Chances are taken for no less, and for no more than 1 less this."""

@@ -30,6 +30,8 @@ MIN_GAIN = 0.3
 """Expected information, in nats, below which a pair is not matched."""
 _PRIOR = 1e-6
 """Conductance of the prior: a pair of 100 inliers holds an image to a thousandth of the extent."""
+_PRICE_AGAIN = 2.0
+"""Times as much information is wanted of a pair for the stronger matcher, which takes longer."""
 _JOINS = 2 / 3
 """Chance that a verified pair joins what was apart."""
 _MOST_CANDIDATES = 3000
@@ -112,13 +114,13 @@ def _conductances(chances: Mapping[Candidate, float]) -> Array:
 
 
 def _values(plan: PairPlan, candidates: Mapping[Candidate, float], links: Mapping[Pair, float]) -> Array:
-    """(K,) what the information of each candidate counts for: its chance to verify, and to join."""
+    """(K,) what the information of each counts for: its chance to verify and to join, by its price."""
     failed, found = Counter(map(plan.apart, plan.failed_links)), Counter(map(plan.apart, links))
     values: list[float] = []
     for one, chance in candidates.items():
         join = plan.apart(one.pair)
         joins = 1.0 if join is None else (1 - _JOINS) ** found[join] / (1 + failed[join])
-        values.append(chance * joins)
+        values.append(chance * joins / (_PRICE_AGAIN if one.is_again else 1.0))
     return np.array(values)
 
 

@@ -49,7 +49,7 @@ def test_each_failure_of_an_image_makes_its_next_pair_less_likely() -> None:
     assert held == sorted(held, reverse=True)
     assert lonely == sorted(lonely, reverse=True)
     assert 0.25 < held[-1] < 0.5
-    assert lonely[-1] < 0.05
+    assert lonely[-1] < 0.1
 
 
 def test_a_photo_that_matches_more_than_expected_gains() -> None:

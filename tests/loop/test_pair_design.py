@@ -149,7 +149,7 @@ def test_pairs_that_did_not_join_what_is_apart_make_the_next_less_likely_to() ->
     assert tried == pytest.approx(new / 4, rel=1e-3)
 
 
-def test_more_inliers_are_expected_of_the_stronger_matcher() -> None:
+def test_more_inliers_and_more_information_are_wanted_of_the_stronger_matcher() -> None:
     both = asked(Pair("00", "05")) + asked(Pair("00", "05"), is_again=True)
     found = design(chain(6), both, set(named(6)))
 
@@ -157,7 +157,7 @@ def test_more_inliers_are_expected_of_the_stronger_matcher() -> None:
     found.choose(Pair("00", "05"))
 
     assert plain == pytest.approx(np.log1p(5), abs=1e-3)
-    assert again == pytest.approx(np.log1p(2 * 5), abs=1e-3)
+    assert again == pytest.approx(np.log1p(2 * 5) / pair_design._PRICE_AGAIN, abs=1e-3)
     assert found.gains().tolist() == [0, 0]
 
 
