@@ -14,16 +14,16 @@ A-optimal gain is the mean contribution of a verified pair to tr(L^+).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csc_array, diags_array
 from scipy.sparse.linalg import SuperLU, splu
 
 from retrieval import Pair
+
+from .network import Array, Network
 
 _BLOCK = 512
 """Columns that are solved for at once."""
@@ -32,7 +32,6 @@ _MOST_IMAGES = 2000
 _MOST_COLUMNS = 1000
 """Candidates of highest gain that A-optimal design updates while it chooses."""
 
-Array = NDArray[np.float64]
 Link = tuple[Pair, float]
 """A pair and its gain."""
 
@@ -56,35 +55,9 @@ def a_optimal_links(
     return _best((_a_optimal(network, links, limit, min_gain) for network, links in networks), limit)
 
 
-@dataclass(frozen=True, slots=True)
-class _Network:
-    """A component of the view graph, with the conductances of its pairs."""
-
-    names: tuple[str, ...]
-    held: Mapping[Pair, float]
-
-    def ends(self, pairs: Iterable[Pair]) -> NDArray[np.int64]:
-        """(K, 2) indices of the images of pairs among the names."""
-        place = {name: i for i, name in enumerate(self.names)}
-        return np.array([(place[p.a], place[p.b]) for p in pairs], np.int64).reshape(-1, 2)
-
-    def incidence(self, ends: NDArray[np.int64]) -> Array:
-        """(N, K) columns e_a - e_b."""
-        columns, each = np.zeros((len(self.names), len(ends))), np.arange(len(ends))
-        columns[ends[:, 0], each], columns[ends[:, 1], each] = 1.0, -1.0
-        return columns
-
-    def grounded(self) -> SuperLU:
-        """The factors of the (N - 1, N - 1) Laplacian without the first image, whose potential is 0."""
-        ends, count = self.ends(self.held), len(self.names)
-        off = coo_array((np.array(list(self.held.values())), (ends[:, 0], ends[:, 1])), shape=(count, count))
-        off = off + off.T
-        return splu(csc_array(csc_array(diags_array(np.asarray(off.sum(axis=0)).ravel()) - off)[1:, 1:]))
-
-
 def _networks(
     conductance: Mapping[Pair, float], candidates: Mapping[Pair, float]
-) -> Iterator[tuple[_Network, dict[Pair, float]]]:
+) -> Iterator[tuple[Network, dict[Pair, float]]]:
     """Each component of the verified pairs that contains candidates, and these candidates."""
     graph: nx.Graph[str] = nx.Graph()
     graph.add_edges_from(sorted(conductance))
@@ -92,15 +65,16 @@ def _networks(
         links = {p: w for p, w in sorted(candidates.items()) if p.a in part and p.b in part}
         if links:
             held = {p: w for p, w in sorted(conductance.items()) if p.a in part}
-            yield _Network(tuple(sorted(part)), held), links
+            yield Network(sorted(part), held), links
 
 
 def _best(chosen: Iterable[list[Link]], limit: int) -> list[Link]:
     return sorted(chain.from_iterable(chosen), key=lambda link: (-link[1], link[0]))[:limit]
 
 
-def _a_optimal(network: _Network, links: Mapping[Pair, float], limit: int, min_gain: float) -> list[Link]:
-    solver, num_pairs = network.grounded(), len(network.held)
+def _a_optimal(network: Network, links: Mapping[Pair, float], limit: int, min_gain: float) -> list[Link]:
+    # without the first image, whose potential is 0
+    solver, num_pairs = splu(network.laplacian()[1:, 1:]), len(network.held)
     trace = _trace(solver, len(network.names))
     pairs, potentials = _promising(network, solver, links, min_gain * trace / num_pairs)
     weight = np.array([links[pair] for pair in pairs])
@@ -124,7 +98,7 @@ def _a_optimal(network: _Network, links: Mapping[Pair, float], limit: int, min_g
 
 
 def _promising(
-    network: _Network, solver: SuperLU, links: Mapping[Pair, float], least: float
+    network: Network, solver: SuperLU, links: Mapping[Pair, float], least: float
 ) -> tuple[Sequence[Pair], Array]:
     """The candidates that gain at least this much at first, best first, with L^+ (e_a - e_b) of each, (N, K).
 

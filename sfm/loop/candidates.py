@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from retrieval import Pair, Reason
 
@@ -39,9 +40,9 @@ def plan_of(now: LoopState) -> PairPlan:
         pair: conductance_of(edge.num_inliers) * now.probability.get(pair, 1.0)
         for pair, edge in now.graph.edges.items()
     }
-    held = {pair: weight for pair, weight in weights.items() if weight > 0 and now.is_within(pair)}
-    apart = (pair for pair in now.graph.edges if not now.is_within(pair))
-    plan = PairPlan((), held, now.parts, tuple(sorted(apart)) if now.members is not None else ())
+    plan = PairPlan((), {}, now.parts)
+    held = {pair: weight for pair, weight in weights.items() if weight > 0 and not plan.apart(pair)}
+    failed = sorted(filter(plan.apart, weights)) if now.members is not None else ()
     degree = Counter(name for pair in held for name in pair)
 
     def reason(pair: Pair) -> Reason:
@@ -55,7 +56,7 @@ def plan_of(now: LoopState) -> PairPlan:
         for pair, value in sorted(_chances_again(now, plan).items())
     )
     candidates = tuple(one for one in (*fresh, *again) if one.chance >= _MIN_CHANCE)
-    return PairPlan(candidates, plan.conductance, plan.parts, plan.failed_links)
+    return replace(plan, candidates=candidates, conductance=held, failed_links=tuple(failed))
 
 
 def _chances(now: LoopState, plan: PairPlan) -> dict[Pair, float]:
@@ -68,7 +69,7 @@ def _chances(now: LoopState, plan: PairPlan) -> dict[Pair, float]:
     }
     effects = ChanceEffects(known, now.graph.edges.keys(), plan.apart)
     chances = {pair: curve.chance(value) for pair, value in _similar(now).items()}
-    for pair, value in _along_paths(now).items():
+    for pair, value in _along_paths(now, plan).items():
         chances[pair] = 1 - (1 - chances.get(pair, 0.0)) * (1 - value)
     found = effects.corrected(chances)
     for pair, share in now.overlaps.items():
@@ -95,7 +96,7 @@ def _similar(now: LoopState) -> dict[Pair, float]:
     return found
 
 
-def _along_paths(now: LoopState) -> dict[Pair, float]:
+def _along_paths(now: LoopState, plan: PairPlan) -> dict[Pair, float]:
     """Strength in [0, 1) of the best path over one partner between photos whose poses say nothing."""
     held: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for pair, edge in now.graph.edges.items():
@@ -109,7 +110,7 @@ def _along_paths(now: LoopState) -> dict[Pair, float]:
                 if other != name and (pair := Pair.of(name, other)) not in now.tried:
                     best[pair] = max(best.get(pair, 0.0), first * second)
         known = now.members is not None
-        ranked = sorted((-value, pair) for pair, value in best.items() if not (known and now.is_within(pair)))
+        ranked = sorted((-value, pair) for pair, value in best.items() if not known or plan.apart(pair))
         for value, pair in ranked[:_NUM_SECOND]:
             found[pair] = max(found.get(pair, 0.0), -value)
     return found
@@ -124,20 +125,20 @@ def _chances_again(now: LoopState, plan: PairPlan) -> dict[Pair, float]:
     groups: defaultdict[tuple[str, ...], list[Pair]] = defaultdict(list)
     for pair in now.again:
         for name in pair:
-            if name not in now.part_of:
+            if name not in plan.part_of:
                 groups[name,].append(pair)
-        if all(name in now.part_of for name in pair) and (join := plan.apart(pair)):
+        if (join := plan.apart(pair)) and len(join) > 1:
             groups[join].append(pair)
     for name in now.graph.names if now.again else ():
-        if name not in now.part_of and (name,) not in groups:
-            partners = now.part_of.keys() & set(now.graph.neighbours(name))
+        if name not in plan.part_of and (name,) not in groups:
+            partners = plan.part_of.keys() & set(now.graph.neighbours(name))
             groups[name,] = [pair for pair in now.again if partners.issuperset(pair)]
     found: dict[Pair, float] = {}
     for pairs in groups.values():
         for pair, value in _by_matches(now.again, pairs):
             found[pair] = max(found.get(pair, 0.0), value)
     for pair in now.again:
-        if now.is_within(pair) and now.overlaps.get(pair, 0.0) >= _MIN_OVERLAP:
+        if not plan.apart(pair) and now.overlaps.get(pair, 0.0) >= _MIN_OVERLAP:
             found[pair] = max(found.get(pair, 0.0), overlap_chance(now.overlaps[pair]))
     verified = {pair for pair, is_verified in now.matched_again.items() if is_verified}
     effects = ChanceEffects(dict.fromkeys(now.matched_again, _FIRST_CHANCE), verified, plan.apart)

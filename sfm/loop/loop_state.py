@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from retrieval import Pair
 from sfm.mapping import ViewGraph
@@ -13,7 +12,7 @@ from sfm.pairs.ranking import Rank
 from .calibration import Similarities
 
 
-@dataclass(frozen=True)  # without slots: cached properties
+@dataclass(frozen=True, slots=True)
 class LoopState:
     """A moment between two rounds.
 
@@ -39,18 +38,9 @@ class LoopState:
     again: Mapping[Pair, int] = field(default_factory=dict)
     matched_again: Mapping[Pair, bool] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def parts(self) -> tuple[Set[str], ...]:
         """The models; before registration the components of the verified pairs."""
         if self.members is not None:
             return tuple(frozenset(photos) for photos in self.members)
         return tuple(part for part in self.graph.components() if len(part) > 1)
-
-    @cached_property
-    def part_of(self) -> Mapping[str, int]:
-        """Index of the part of each photo that is in one."""
-        return {name: index for index, part in enumerate(self.parts) for name in part}
-
-    def is_within(self, pair: Pair) -> bool:
-        """Whether both photos are in the same part."""
-        return self.part_of.get(pair.a, -1) == self.part_of.get(pair.b, -2)

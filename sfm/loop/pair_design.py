@@ -18,12 +18,11 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csc_array, diags_array
 from scipy.sparse.linalg import splu
 
 from retrieval import Pair
 
+from .network import Array, Network
 from .pair_plan import Candidate, PairPlan
 
 MIN_GAIN = 0.3
@@ -41,19 +40,16 @@ _MOST_EXACT = 4000
 _PROJECTIONS = 64
 """Random projections of an estimate, whose relative error is then a sixth."""
 
-Array = NDArray[np.float64]
-Ends = NDArray[np.int64]
-
 
 def promising(plan: PairPlan) -> PairPlan:
     """The plan with the candidates that may come to be worth a pair; a worth of their own is kept."""
     free = [one for one in plan.candidates if one.worth is None]
     chances = {one: one.chance for one in free}
-    network = _Network(plan.conductance, {name for one in free for name in one.pair})
-    variances = network.variances([one.pair for one in free])
+    poses = _Poses(plan.conductance, {name for one in free for name in one.pair})
+    variances = poses.variances([one.pair for one in free])
     gains = _values(plan, chances, {}) * np.log1p(_conductances(chances) * variances)
     ranked = sorted(zip((-np.round(gains, 6)).tolist(), range(len(free)), strict=True))[:_MOST_CANDIDATES]
-    # outcomes may raise the chance of a pair, at most to twice itself where it is even
+    # outcomes of this round may raise the chance of a pair
     kept = {free[k] for gain, k in ranked if -gain >= MIN_GAIN / 2}
     return replace(
         plan, candidates=tuple(one for one in plan.candidates if one.worth is not None or one in kept)
@@ -76,13 +72,13 @@ class PairDesign:
         self.candidates = list(candidates)
         pairs = [one.pair for one in self.candidates]
         held = {**plan.conductance, **{pair: w for pair, w in links.items() if not plan.apart(pair)}}
-        network = _Network(held, {name for pair in pairs for name in pair})
+        poses = _Poses(held, {name for pair in pairs for name in pair})
         self._chance = np.array(list(candidates.values()))
         self._conductance = _conductances(candidates)
         self._joins = [plan.apart(pair) for pair in pairs]
         self._is_apart = np.array([join is not None for join in self._joins], bool)
         self._value = _values(plan, candidates, links)
-        self._gram = network.covariances(pairs)
+        self._gram = poses.covariances(pairs)
         self._first = self._information()
 
     def gains(self) -> Array:
@@ -124,23 +120,16 @@ def _values(plan: PairPlan, candidates: Mapping[Candidate, float], links: Mappin
     return np.array(values)
 
 
-class _Network:
-    """Images with the prior and the verified pairs between them."""
+class _Poses:
+    """The covariance of poses, by the prior and the verified pairs."""
 
     def __init__(self, conductance: Mapping[Pair, float], others: Set[str]) -> None:
-        names = sorted(frozenset(others).union(*conductance))
-        self._place = {name: i for i, name in enumerate(names)}
-        self._ends = self._indices(list(conductance))
-        self._weights = np.array(list(conductance.values()), np.float64)
-        rows, columns = self._ends.T
-        off = csc_array((self._weights, (rows, columns)), shape=(len(names), len(names)))
-        off = off + off.T
-        laplacian = diags_array(np.asarray(off.sum(axis=0)).ravel() + _PRIOR) - off
-        self._solver = splu(csc_array(laplacian)) if names else None
+        self._network = Network(sorted(frozenset(others).union(*conductance)), conductance)
+        self._solver = splu(self._network.laplacian(_PRIOR)) if self._network.names else None
 
     def covariances(self, pairs: Sequence[Pair]) -> Array:
         """(K, K) of the differences of the images of pairs, with `variances` on the diagonal."""
-        columns = self._incidence(self._indices(pairs))
+        columns = self._network.incidence(self._network.ends(pairs))
         return np.asarray(columns.T @ self._solved(columns), np.float64)
 
     def variances(self, pairs: Sequence[Pair]) -> Array:
@@ -149,25 +138,19 @@ class _Network:
         Estimates are by random projections (Spielman & Srivastava, "Graph sparsification by effective
         resistances", SIAM J. Comput. 2011).
         """
-        ends = self._indices(pairs)
+        network, ends = self._network, self._network.ends(pairs)
         if len(pairs) <= _MOST_EXACT:
-            return np.asarray(np.diagonal(self.covariances(pairs)), np.float64)
-        shape = len(self._weights) + len(self._place), _PROJECTIONS
+            columns = network.incidence(ends)
+            return np.asarray(np.einsum("nk,nk->k", columns, self._solved(columns)), np.float64)
+        num_held = len(network.held)
+        shape = num_held + len(network.names), _PROJECTIONS
         signs = np.random.default_rng(0).choice((-1.0, 1.0), shape) / np.sqrt(_PROJECTIONS)
-        noise = np.sqrt(_PRIOR) * signs[len(self._weights) :]
-        steps = np.sqrt(self._weights)[:, None] * signs[: len(self._weights)]
-        np.add.at(noise, self._ends[:, 0], steps)
-        np.add.at(noise, self._ends[:, 1], -steps)
+        noise = np.sqrt(_PRIOR) * signs[num_held:]
+        steps = np.sqrt(network.weights)[:, None] * signs[:num_held]
+        np.add.at(noise, network.held[:, 0], steps)
+        np.add.at(noise, network.held[:, 1], -steps)
         poses = self._solved(noise)
         return np.asarray(np.sum((poses[ends[:, 0]] - poses[ends[:, 1]]) ** 2, axis=1), np.float64)
-
-    def _indices(self, pairs: Sequence[Pair]) -> Ends:
-        return np.array([(self._place[p.a], self._place[p.b]) for p in pairs], np.int64).reshape(-1, 2)
-
-    def _incidence(self, ends: Ends) -> Array:
-        columns, each = np.zeros((len(self._place), len(ends))), np.arange(len(ends))
-        columns[ends[:, 0], each], columns[ends[:, 1], each] = 1.0, -1.0
-        return columns
 
     def _solved(self, columns: Array) -> Array:
         return np.asarray(self._solver.solve(columns) if self._solver else columns, np.float64)

@@ -9,14 +9,14 @@ from typing import Any
 
 from retrieval import Pair, Reason
 
-INLIERS_OF_ONE = 100
+_INLIERS_OF_ONE = 100
 """Inliers of a verified pair of conductance 1."""
 _MAX_CONDUCTANCE = 2.0
 
 
 def conductance_of(num_inliers: int) -> float:
-    """How firmly a verified pair holds its two images, in units of a pair of `INLIERS_OF_ONE` inliers."""
-    return min(num_inliers / INLIERS_OF_ONE, _MAX_CONDUCTANCE)
+    """How firmly a verified pair holds its two images, in units of a pair of `_INLIERS_OF_ONE` inliers."""
+    return min(num_inliers / _INLIERS_OF_ONE, _MAX_CONDUCTANCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,13 @@ class PairPlan:
     failed_links: tuple[Pair, ...] = ()
 
     @cached_property
-    def _part_of(self) -> dict[str, int]:
+    def part_of(self) -> Mapping[str, int]:
+        """Index of the part of each image that is in one."""
         return {name: index for index, part in enumerate(self.parts) for name in part}
 
     def apart(self, pair: Pair) -> tuple[str, ...] | None:
         """What a pair would join: an image alone, or two parts by their first images; None: nothing."""
-        a, b = (self._part_of.get(name) for name in pair)
+        a, b = (self.part_of.get(name) for name in pair)
         if a is None or b is None:
             return (pair.a if a is None else pair.b,)
         return None if a == b else tuple(sorted((min(self.parts[a]), min(self.parts[b]))))

@@ -183,13 +183,13 @@ def test_of_very_many_candidates_the_variances_are_estimated(monkeypatch: pytest
     rng, names = np.random.default_rng(3), named(60)
     held = {**chain(60), **{Pair(*sorted(rng.choice(names, 2, replace=False))): 0.5 for _ in range(40)}}
     pairs = [Pair(*ends) for ends in combinations(names, 2)]
-    network = pair_design._Network(held, set(names))
+    poses = pair_design._Poses(held, set(names))
 
-    exact = network.variances(pairs)
+    exact = poses.variances(pairs)
     monkeypatch.setattr(pair_design, "_MOST_EXACT", 10)
-    estimated = network.variances(pairs)
+    estimated = poses.variances(pairs)
 
     ratios = estimated / exact
     assert len(pairs) == 1770
     assert np.median(np.abs(ratios - 1)) < 0.2
-    assert (estimated == network.variances(pairs)).all()
+    assert (estimated == poses.variances(pairs)).all()

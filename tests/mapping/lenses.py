@@ -16,6 +16,9 @@ Array = npt.NDArray[np.float64]
 
 WIDTH, HEIGHT, FOCAL = 1024, 768, 1000.0
 NOISE_PX = 0.4
+RICH = (0.02, -0.08, 0.0012, -0.0008)
+"""k1, k2, p1, p2"""
+SHIFT = (9.0, -6.0)
 
 
 def opencv(
