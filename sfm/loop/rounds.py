@@ -120,14 +120,25 @@ class _Pairs:
 
     def __init__(self, graph: SceneGraph, mapper: Mapper) -> None:
         self.graph, self._mapper = graph, mapper
-        self.view_graph = mapper.view_graph()
+        self._view_graph: ViewGraph | None = None
         self.report: InconsistencyReport | None = None
         """Of the view graph as it is; None where no search followed its last change."""
 
     def add(self, edges: Mapping[Pair, Edge]) -> None:
+        """Note pairs that were matched."""
         self.graph = self.graph.merged(edges)
-        self.view_graph = self._mapper.view_graph()
-        self.report = None
+        self.reread()
+
+    def reread(self) -> None:
+        """The next look at the verified pairs reads them again."""
+        self._view_graph = self.report = None
+
+    @property
+    def view_graph(self) -> ViewGraph:
+        """The verified pairs."""
+        if self._view_graph is None:
+            self._view_graph = self._mapper.view_graph()
+        return self._view_graph
 
     @property
     def tried(self) -> frozenset[Pair]:
@@ -240,11 +251,15 @@ class _Loop:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """A step that may change the models in place; where it fails, they are read again from disk."""
+        """A step that may change the models in place; where it fails, they are read again from disk.
+
+        So are the verified pairs: it may have failed between matching pairs and noting them.
+        """
         try:
             yield
         except Exception:
             self.models = self.kept.latest()
+            self.pairs.reread()
             raise
 
     def _consistency(self) -> InconsistencyReport:
@@ -262,7 +277,6 @@ class _Loop:
             return None
         again = (one.pair for one in plan.candidates if one.is_again and one.pair in outcome.edges)
         self.matched_again |= {pair: pair in outcome.inliers for pair in again}
-        self.pairs.add(outcome.edges)
         tests = {one.pair for one in plan.candidates if one.is_test}
         found = _Outcome(
             any(pair in self.pairs.view_graph for pair in outcome.edges), not tests.isdisjoint(outcome.edges)
@@ -348,6 +362,7 @@ class _Loop:
             fresh = {pair: edge for pair, edge in edges.items() if pair not in is_again}
             found = {**self.mapper.match(fresh, guides).inliers} if fresh else {}
             found |= self.mapper.match_again(again).inliers if again else {}
+            self.pairs.add(edges)
             return found
 
         return run_plan(

@@ -95,7 +95,7 @@ class Engine:
         return MatchReport(len(edges), 0, dict.fromkeys(edges, 200))
 
     def view_graph(self) -> ViewGraph:
-        return ViewGraph(NAMES, self.known)
+        return ViewGraph(NAMES, dict(self.known))
 
     def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
         self.asked_about.append(set(tried))

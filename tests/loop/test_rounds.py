@@ -1,7 +1,7 @@
 """The closed loop's bookkeeping: rounds, budget, and going on after a kill. Registration itself is faked."""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -243,6 +243,29 @@ def test_models_outlive_a_bug_in_what_follows_them_unchanged(step: str, tmp_path
 
     assert failed == [step]
     assert [model.num_reg_images() for model in result.models] == [4]
+
+
+def test_pairs_that_were_matched_before_a_bug_are_in_the_result(tmp_path: Path) -> None:
+    class Failing(Engine):
+        def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+            report = super().match(edges, guides)
+            if self.starts:
+                raise IndexError("a bug")
+            return report
+
+    @contextmanager
+    def survived(name: str) -> Iterator[None]:
+        with suppress(IndexError):
+            yield
+
+    engine = Failing()
+
+    result = run(engine, tmp_path, RegisterConfig(max_rounds=3), survived=survived)
+
+    noted = {pair for pairs in engine.matched[:-1] for pair in pairs}
+    assert set(result.scene_graph.edges) == set(CHAIN.edges) | noted
+    assert not set(engine.known).isdisjoint(engine.matched[-1])
+    assert set(result.view_graph.edges) == set(engine.known)
 
 
 def test_a_kill_while_matching_repeats_the_same_requests(tmp_path: Path) -> None:
