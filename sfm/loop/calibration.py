@@ -1,4 +1,4 @@
-"""How likely two photos of a given similarity are to verify, learned from the pairs tried so far.
+"""How likely a pair of a given similarity is to verify and be true, learned from the pairs tried so far.
 
 Similarities mean different things on different collections and with different descriptors. What they have in
 common is a floor, the similarity of photos that show nothing in common, and that pairs far above it verify.
@@ -52,14 +52,14 @@ class Similarities:
 
 
 class Calibration:
-    """From similarity to the chance to verify: a logistic curve over the logarithm of similarity.
+    """From similarity to the chance to verify and be true: a logistic curve over the logarithm of similarity.
 
     Its two parameters are the most probable ones given the outcomes and a prior about the collection's floor.
     """
 
-    def __init__(self, floor: float, similarity: Array, verified: NDArray[np.bool_]) -> None:
+    def __init__(self, floor: float, similarity: Array, outcomes: Array) -> None:
         self._half = max(_HALF_ABOVE_FLOOR * floor, 1e-12)
-        x, y = self._log(similarity), verified.astype(np.float64)
+        x, y = self._log(similarity), outcomes
 
         def cost(parameters: Array) -> tuple[float, Array]:
             offset, slope = parameters
@@ -80,12 +80,12 @@ class Calibration:
         self.offset, self.slope = (float(value) for value in found.x)
 
     @classmethod
-    def learn(cls, measured: Similarities, verified: Set[Pair], tried: Set[Pair]) -> Calibration:
+    def learn(cls, measured: Similarities, outcomes: Mapping[Pair, float], tried: Set[Pair]) -> Calibration:
         """Fit to all tried pairs whose similarity is known."""
         known = sorted(pair for pair in tried if measured.of_pairs.get(pair, 0.0) > 0)
         values = np.array([measured.of_pairs[pair] for pair in known])
-        outcomes = np.array([pair in verified for pair in known], bool)
-        return cls(measured.floor, values, outcomes)
+        found = np.array([outcomes.get(pair, 0.0) for pair in known], np.float64)
+        return cls(measured.floor, values, found)
 
     def chance(self, similarity: float) -> float:
         """Probability in [0, 1]; 0 where nothing is alike."""

@@ -1,11 +1,14 @@
-"""Candidates of a round: untried pairs with their chance to verify, and tried ones for the stronger matcher.
+"""Candidates of a round: untried pairs with their chances, and tried ones for the stronger matcher.
 
-Three things promise that a pair verifies: similarity by retrieval, verified partners in common, and overlap
-by the poses of a model. What each is worth is not decided here (`pair_design.py`).
+A chance is that of a pair to verify and be true, since pairs that look alike verify, too. Three things
+promise it: similarity by retrieval, verified partners in common, and overlap by the poses of a model. The
+outcomes of the pairs tried so far, each the probability that it is true, correct it. What a pair is worth is
+not decided here (`pair_design.py`).
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -37,8 +40,7 @@ _FIRST_CHANCE, _DECAY = 0.6, 0.88
 def plan_of(now: LoopState) -> PairPlan:
     """All candidates, and what holds the photos together."""
     weights = {
-        pair: conductance_of(edge.num_inliers) * now.probability.get(pair, 1.0)
-        for pair, edge in now.graph.edges.items()
+        pair: conductance_of(edge.num_inliers) * now.outcomes[pair] for pair, edge in now.graph.edges.items()
     }
     plan = PairPlan((), {}, now.parts)
     held = {pair: weight for pair, weight in weights.items() if weight > 0 and not plan.apart(pair)}
@@ -60,22 +62,24 @@ def plan_of(now: LoopState) -> PairPlan:
 
 
 def _chances(now: LoopState, plan: PairPlan) -> dict[Pair, float]:
-    """Chance to verify of each untried pair that anything speaks for."""
-    curve = Calibration.learn(now.similarities, now.graph.edges.keys(), now.tried)
+    """Chance of each untried pair that anything speaks for to verify and be true."""
+    curve = Calibration.learn(now.similarities, now.outcomes, now.tried)
+    overlaps = {pair: overlap_chance(share) for pair, share in now.overlaps.items() if share >= _MIN_OVERLAP}
     known = {
-        pair: curve.chance(value)
+        pair: _any_of(curve.chance(value), overlaps.get(pair, 0.0))
         for pair in now.tried
         if (value := now.similarities.of_pairs.get(pair, 0.0)) > 0
     }
-    effects = ChanceEffects(known, now.graph.edges.keys(), plan.apart)
-    chances = {pair: curve.chance(value) for pair, value in _similar(now).items()}
-    for pair, value in _along_paths(now, plan).items():
-        chances[pair] = 1 - (1 - chances.get(pair, 0.0)) * (1 - value)
-    found = effects.corrected(chances)
-    for pair, share in now.overlaps.items():
-        if share >= _MIN_OVERLAP and pair not in now.tried:
-            found[pair] = max(found.get(pair, 0.0), overlap_chance(share))
-    return found
+    similar = {pair: curve.chance(value) for pair, value in _similar(now).items()}
+    promises = similar, _along_paths(now, plan), overlaps
+    untried = frozenset().union(*promises) - now.tried
+    chances = {pair: _any_of(*(promise.get(pair, 0.0) for promise in promises)) for pair in untried}
+    return ChanceEffects(known, now.outcomes, plan.apart).corrected(chances)
+
+
+def _any_of(*chances: float) -> float:
+    """Chance that any of independent promises is kept."""
+    return 1 - math.prod(1 - chance for chance in chances)
 
 
 def overlap_chance(share: float) -> float:
@@ -100,7 +104,7 @@ def _along_paths(now: LoopState, plan: PairPlan) -> dict[Pair, float]:
     """Strength in [0, 1) of the best path over one partner between photos whose poses say nothing."""
     held: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for pair, edge in now.graph.edges.items():
-        strength = edge.num_inliers / (edge.num_inliers + _HALF_STRENGTH) * now.probability.get(pair, 1.0)
+        strength = edge.num_inliers / (edge.num_inliers + _HALF_STRENGTH) * now.outcomes[pair]
         held[pair.a][pair.b] = held[pair.b][pair.a] = strength
     found: dict[Pair, float] = {}
     for name in sorted(held):
@@ -117,7 +121,7 @@ def _along_paths(now: LoopState, plan: PairPlan) -> dict[Pair, float]:
 
 
 def _chances_again(now: LoopState, plan: PairPlan) -> dict[Pair, float]:
-    """Chance to verify of tried pairs by the stronger matcher.
+    """Chances of tried pairs by the stronger matcher.
 
     Its keypoints have points only where it matched registered photos, too: once all pairs of a photo alone
     are matched, those between its partners are.
@@ -140,8 +144,8 @@ def _chances_again(now: LoopState, plan: PairPlan) -> dict[Pair, float]:
     for pair in now.again:
         if not plan.apart(pair) and now.overlaps.get(pair, 0.0) >= _MIN_OVERLAP:
             found[pair] = max(found.get(pair, 0.0), overlap_chance(now.overlaps[pair]))
-    verified = {pair for pair, is_verified in now.matched_again.items() if is_verified}
-    effects = ChanceEffects(dict.fromkeys(now.matched_again, _FIRST_CHANCE), verified, plan.apart)
+    outcomes = {pair: now.outcomes.get(pair, 0.0) for pair, verified in now.matched_again.items() if verified}
+    effects = ChanceEffects(dict.fromkeys(now.matched_again, _FIRST_CHANCE), outcomes, plan.apart)
     return effects.corrected(found)
 
 

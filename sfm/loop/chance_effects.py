@@ -1,4 +1,4 @@
-"""Chances to verify, corrected by the outcomes so far: a logistic model with random effects.
+"""Chances of pairs, corrected by the outcomes so far: a logistic model with random effects.
 
 logit p = logit p0 + u_a + u_b + v, where p0 is the chance that similarity, poses or partners' partners give.
 u are the effects of the two images: a blurred one verifies with fewer partners than its similarity promises.
@@ -9,7 +9,7 @@ Breslow & Clayton, JASA 1993).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +36,12 @@ Apart = Callable[[Pair], tuple[str, ...] | None]
 class ChanceEffects:
     """The effects of images, and of what pairs would join."""
 
-    def __init__(self, chances: Mapping[Pair, float], verified: Set[Pair], apart: Apart) -> None:
+    def __init__(self, chances: Mapping[Pair, float], outcomes: Mapping[Pair, float], apart: Apart) -> None:
         """Fit them.
 
         Args:
             chances: of all pairs tried, before correction.
-            verified: those of them that verified.
+            outcomes: of those of them that verified, the probability to be true.
             apart: what a pair would join.
         """
         self._apart = apart
@@ -53,7 +53,7 @@ class ChanceEffects:
         design = csr_array((np.ones(len(columns)), columns, ends), shape=(len(pairs), len(self._place)))
         spread = np.array([_SPREAD if group[0] == _IMAGE else _SPREAD_APART for group in self._place])
         base = _logits(np.array([chances[pair] for pair in pairs], np.float64))
-        outcome = np.array([pair in verified for pair in pairs], np.float64)
+        outcome = np.array([outcomes.get(pair, 0.0) for pair in pairs], np.float64)
 
         def cost(effects: Array) -> tuple[float, Array]:
             z = base + design @ effects

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from retrieval import Pair
 from sfm.mapping import ViewGraph
@@ -12,7 +13,7 @@ from sfm.pairs.ranking import Rank
 from .calibration import Similarities
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: a cached property
 class LoopState:
     """A moment between two rounds.
 
@@ -37,6 +38,11 @@ class LoopState:
     probability: Mapping[Pair, float] = field(default_factory=dict)
     again: Mapping[Pair, int] = field(default_factory=dict)
     matched_again: Mapping[Pair, bool] = field(default_factory=dict)
+
+    @cached_property
+    def outcomes(self) -> Mapping[Pair, float]:
+        """Probability of each verified pair to be true."""
+        return {pair: self.probability.get(pair, 1.0) for pair in self.graph.edges}
 
     @property
     def parts(self) -> tuple[Set[str], ...]:

@@ -1,9 +1,8 @@
 """The closed loop: rounds that plan which pairs may be matched, match the best, and register again.
 
-The first rounds look at the verified pairs alone and cost no registration. Each matches a batch of pairs, so
-that no plan repeats what an earlier batch has answered. The next rounds match pairs that decide about
-doubtful links of the view graph, or outnumber wrong pairs. After the first registration, rounds use the
-models as well.
+The first rounds look at the verified pairs and at how likely each is true, and cost no registration. Each
+matches a batch of pairs, so that no plan repeats what an earlier batch has answered. After the first
+registration, rounds use the models as well.
 
 Each round leaves its plan and its models under `OUT/cache/rounds/<key>/<round>/`. A killed run continues
 after the last finished round and ends as an undisturbed one would.
@@ -45,11 +44,11 @@ from .scheduler import Budget, Outcome, run_plan
 from .weak_parts import overlaps_of, pairs_between_weak_parts
 
 Survived = Callable[[str], AbstractContextManager[object]]
-Stage = Literal["graph", "doubt", "models"]
-"""What requests are about: the verified pairs, the inconsistent ones among them, or the models."""
+Stage = Literal["graph", "models"]
+"""What requests are about: the verified pairs, or the models."""
 
-_MAX_GRAPH_ROUNDS = 12
-"""Rounds in each of the two stages before the first registration."""
+_MAX_GRAPH_ROUNDS = 24
+"""Rounds before the first registration."""
 _MAX_IDLE_ROUNDS = 2
 """Rounds without new image, merged models or verified pair between two models, before the loop ends."""
 _BATCH_PER_PHOTO = 0.1
@@ -198,13 +197,8 @@ class _Loop:
 
     def complete_graph(self) -> None:
         """Rounds before the first registration, which look at the view graph alone."""
-        self._graph_rounds("graph")
-        # wrong pairs can bend the first model: it needs the pairs that decide about them or outnumber them
-        self._graph_rounds("doubt")
-
-    def _graph_rounds(self, stage: Stage) -> None:
         for _ in range(_MAX_GRAPH_ROUNDS):
-            if self._round(stage, max_batches=1) is None:
+            if self._round("graph", max_batches=1) is None:
                 break
 
     def improve_models(self) -> None:
@@ -314,7 +308,7 @@ class _Loop:
     def _plan(self, stage: Stage) -> PairPlan:
         """What may be matched, by the view graph, the inconsistent pairs and the models."""
         view_graph, tried = self.pairs.view_graph, self.pairs.tried
-        report = None if stage == "graph" else self.pairs.inconsistent()
+        report = self.pairs.inconsistent()
         probability = report.probability if report else {}
         deferred = report.deferred if report and self.config.defers else frozenset()
         overlaps = overlaps_of(self.models, self.new_images)

@@ -101,7 +101,7 @@ class _Offers:
             if one.worth is not None and (one.question is None or one.question not in answered)
         }
         before = {one.pair: one.chance for one in plan.candidates if one.pair in done.edges}
-        effects = ChanceEffects(before, done.inliers.keys(), plan.apart)
+        effects = ChanceEffects(before, dict.fromkeys(done.inliers, 1.0), plan.apart)
         free = {one: one.chance for one in left if one.worth is None}
         corrected = effects.corrected({one.pair: chance for one, chance in free.items()})
         links = {pair: conductance_of(count) for pair, count in done.inliers.items()}

@@ -60,7 +60,9 @@ def test_it_learns_from_the_pairs_tried_so_far() -> None:
     similarity = dict.fromkeys(pairs, 0.003)
 
     measured = Similarities(similarity, Similarities.measured(names, rank).floor)
-    none = Calibration.learn(measured, set(), set(pairs))
-    all_of_them = Calibration.learn(measured, set(pairs), set(pairs))
+    none = Calibration.learn(measured, {}, set(pairs))
+    all_of_them = Calibration.learn(measured, dict.fromkeys(pairs, 1.0), set(pairs))
 
-    assert none.chance(0.003) < 0.3 < 0.7 < all_of_them.chance(0.003)
+    false = Calibration.learn(measured, dict.fromkeys(pairs, 0.05), set(pairs))
+
+    assert none.chance(0.003) < false.chance(0.003) < 0.3 < 0.7 < all_of_them.chance(0.003)

@@ -145,7 +145,7 @@ def test_poses_make_a_pair_likely_that_nothing_else_promises() -> None:
 
     found = plan(graph(*chain), model(*range(10)), rank=nothing_alike, overlaps=overlaps)
 
-    assert {one.pair: one.chance for one in found.candidates} == {pair(0, 9): 0.6, pair(1, 9): 1.0}
+    assert {one.pair: one.chance for one in found.candidates} == {pair(0, 9): 0.6, pair(1, 9): 0.99}
 
 
 def test_pairs_that_are_likely_false_hold_less_and_lead_nowhere() -> None:
@@ -160,6 +160,18 @@ def test_pairs_that_are_likely_false_hold_less_and_lead_nowhere() -> None:
     assert pair(1, 2) not in found(0.0).conductance
     assert {one.pair for one in found(1.0).candidates} == {pair(0, 2), pair(1, 3)}
     assert found(0.0).candidates == ()
+
+
+def test_where_verified_pairs_are_likely_false_others_are_less_likely() -> None:
+    ring = graph(*((i, (i + 1) % 10) for i in range(10)), *clique(0, 3, 6))
+    far = dict.fromkeys((pair(0, 3), pair(3, 6), pair(0, 6)), 0.05)
+
+    before, after = (plan(ring, model(*range(10)), probability=known) for known in ({}, far))
+
+    chances = {one.pair: one.chance for one in before.candidates}
+    lowered = {one.pair: one.chance for one in after.candidates}
+    assert all(lowered[one] < chances[one] for one in lowered)
+    assert lowered[pair(0, 4)] < 0.5 < chances[pair(0, 4)]
 
 
 def test_outcomes_correct_the_chances_of_a_photo() -> None:

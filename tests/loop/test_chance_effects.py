@@ -24,8 +24,8 @@ def of(name: str, *others: str) -> list[Pair]:
 
 
 def test_without_outcomes_chances_stay() -> None:
-    assert ChanceEffects({}, set(), together).corrected({Pair("00", "01"): 0.3}) == {Pair("00", "01"): 0.3}
-    assert ChanceEffects({}, set(), together).corrected({}) == {}
+    assert ChanceEffects({}, {}, together).corrected({Pair("00", "01"): 0.3}) == {Pair("00", "01"): 0.3}
+    assert ChanceEffects({}, {}, together).corrected({}) == {}
 
 
 def alone(pair: Pair) -> tuple[str, ...] | None:
@@ -35,7 +35,7 @@ def alone(pair: Pair) -> tuple[str, ...] | None:
 
 def chances_after(num_failed: int, apart: Apart) -> float:
     """Of the last pair of the first image, whose earlier ones failed."""
-    effects = ChanceEffects(dict.fromkeys(of("00", *NAMES[1 : 1 + num_failed]), 0.6), set(), apart)
+    effects = ChanceEffects(dict.fromkeys(of("00", *NAMES[1 : 1 + num_failed]), 0.6), {}, apart)
     (chance,) = effects.corrected({Pair("00", "11"): 0.6}).values()
     return chance
 
@@ -55,7 +55,7 @@ def test_each_failure_of_an_image_makes_its_next_pair_less_likely() -> None:
 def test_a_photo_that_matches_more_than_expected_gains() -> None:
     tried = dict.fromkeys(of("00", *NAMES[1:6]), 0.3)
 
-    effects = ChanceEffects(tried, set(tried), together)
+    effects = ChanceEffects(tried, dict.fromkeys(tried, 1.0), together)
     found = effects.corrected({Pair("00", "11"): 0.3, Pair("10", "11"): 0.3})
 
     assert found[Pair("00", "11")] > 0.4
@@ -65,7 +65,7 @@ def test_a_photo_that_matches_more_than_expected_gains() -> None:
 def test_failures_between_two_parts_count_for_other_photos_of_these_too() -> None:
     failed = {Pair(f"{i:02d}", f"{i + 6:02d}"): 0.5 for i in range(4)}
 
-    found = ChanceEffects(failed, set(), halves).corrected({Pair("04", "10"): 0.5, Pair("04", "05"): 0.5})
+    found = ChanceEffects(failed, {}, halves).corrected({Pair("04", "10"): 0.5, Pair("04", "05"): 0.5})
 
     assert found[Pair("04", "10")] < 0.15
     assert found[Pair("04", "05")] == 0.5
@@ -82,7 +82,7 @@ def test_corrected_chances_are_chances_and_the_same_again(
     outcomes: dict[tuple[int, int], tuple[float, bool]],
 ) -> None:
     chances = {Pair(NAMES[a], NAMES[b]): chance for (a, b), (chance, _) in outcomes.items()}
-    verified = {Pair(NAMES[a], NAMES[b]) for (a, b), (_, is_verified) in outcomes.items() if is_verified}
+    verified = {Pair(NAMES[a], NAMES[b]): 1.0 for (a, b), (_, is_verified) in outcomes.items() if is_verified}
     every = {Pair(a, b): 0.4 for a in NAMES for b in NAMES if a < b}
 
     first = ChanceEffects(chances, verified, halves).corrected(every)
@@ -96,7 +96,7 @@ def test_corrected_chances_are_chances_and_the_same_again(
 def test_no_outcome_is_taken_for_impossible(chance: float) -> None:
     """A pair of chance 1 that failed, or of chance 0 that verified, leaves finite effects."""
     tried = {Pair("00", "01"): chance}
-    verified = set(tried) if chance == 0.0 else set()
+    verified = dict.fromkeys(tried, 1.0) if chance == 0.0 else {}
 
     found = ChanceEffects(tried, verified, together).corrected({Pair("00", "02"): 0.5})
 
