@@ -66,7 +66,7 @@ class PairDesign:
 
         Args:
             plan: of the round.
-            candidates: those without a worth of their own, with their chance to verify as it is by now.
+            candidates: those without a worth of their own, with their chances as they are by now.
             links: conductance of each pair that verified in this round.
         """
         self.candidates = list(candidates)
@@ -110,7 +110,7 @@ def _conductances(chances: Mapping[Candidate, float]) -> Array:
 
 
 def _values(plan: PairPlan, candidates: Mapping[Candidate, float], links: Mapping[Pair, float]) -> Array:
-    """(K,) what the information of each counts for: its chance to verify and to join, by its price."""
+    """(K,) what the information of each counts for: its chance, that it joins what is apart, and its price."""
     failed, found = Counter(map(plan.apart, plan.failed_links)), Counter(map(plan.apart, links))
     values: list[float] = []
     for one, chance in candidates.items():

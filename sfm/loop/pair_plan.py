@@ -25,7 +25,7 @@ class Candidate:
 
     Attributes:
         pair: not tried yet by the matcher in question.
-        chance: to verify, in (0, 1].
+        chance: to verify and be true, in (0, 1].
         reason: the weakness that it would remove.
         worth: its information if it verifies, in nats; None where the design on the view graph gives it.
         question: what it decides, with others; one answer is enough. None where it decides nothing.
@@ -46,7 +46,7 @@ class Candidate:
 
     @property
     def most_conductance(self) -> float:
-        """Of a pair that is sure to verify: the stronger matcher finds more inliers."""
+        """Of a pair that is sure to verify and true: the stronger matcher finds more inliers."""
         return _MAX_CONDUCTANCE if self.is_again else 1.0
 
     @property

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pycolmap
+from scipy.stats import median_abs_deviation
 
 from ..scene.camera_models import sigma_of_principal_point
 from .camera_groups import SAME_FOCAL
@@ -60,7 +61,8 @@ def cropped_images(model: pycolmap.Reconstruction, shared_by: Mapping[int, int])
     """Images whose observations ask for a principal point of their own, by id; nothing is changed.
 
     All images of a camera are crops if principal points of their own explain the typical one clearly better
-    than shared intrinsics; so are stabilized videos, and lenses that move. Otherwise single images are crops:
+    than shared intrinsics, and with nearly one focal length; so are stabilized videos, and lenses that move.
+    Otherwise single images are crops:
     those that a centred principal point explains worse than the typical image, and their own one clearly
     better. If these are most images of one size, the others of that size are crops, too.
 
@@ -116,7 +118,7 @@ def _of_whole_cameras(
         crops = [shared[i] for i in group]
         # A zoom, a focal length of each image's own, is the other explanation.
         gained = sum(crop.error_px - centred[crop.image_id].error_shared_px for crop in crops)
-        if gained < 0 and _are_clear(crops):
+        if gained < 0 and _are_clear(crops) and _share_focal(crops):
             every |= {crop.image_id: crop for crop in crops}
     few = [centred[i] for group in wholes if len(group) < MIN_IMAGES for i in group]
     # A lens that is off its centre moves the principal points of all images alike, by little.
@@ -152,6 +154,12 @@ def _ratio(crop: CroppedImage) -> float:
 def _are_clear(crops: Sequence[CroppedImage]) -> bool:
     """Whether the typical one is explained clearly better as a crop."""
     return bool(np.median([_ratio(crop) for crop in crops]) <= MAX_ERROR_RATIO)
+
+
+def _share_focal(crops: Sequence[CroppedImage]) -> bool:
+    """Whether their focal lengths differ as little as those of one lens: a wrong model pulls them apart."""
+    logs = np.log([crop.focal_px for crop in crops])
+    return bool(median_abs_deviation(logs, scale="normal") <= np.log(SAME_FOCAL))
 
 
 def _size(model: pycolmap.Reconstruction, image_id: int) -> tuple[int, int]:
