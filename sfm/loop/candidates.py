@@ -29,8 +29,8 @@ _HALF_STRENGTH = 50
 _FIRM_DEGREE = 3
 """Verified partners of a well-connected photo: of two, either may be wrong."""
 _MIN_CHANCE = 0.02
-_MIN_OVERLAP, _FULL_OVERLAP = 0.15, 0.5
-"""From here on poses promise a pair, and from here on it nearly always verifies."""
+_FULL_OVERLAP = 0.5
+"""From here on a pair nearly always verifies."""
 _PER_GROUP = 12
 """Tried pairs for the stronger matcher of each photo alone, and of two parts, in each round."""
 _FIRST_CHANCE, _DECAY = 0.6, 0.88
@@ -64,7 +64,7 @@ def plan_of(now: LoopState) -> PairPlan:
 def _chances(now: LoopState, plan: PairPlan) -> dict[Pair, float]:
     """Chance of each untried pair that anything speaks for to verify and be true."""
     curve = Calibration.learn(now.similarities, now.outcomes, now.tried)
-    overlaps = {pair: overlap_chance(share) for pair, share in now.overlaps.items() if share >= _MIN_OVERLAP}
+    overlaps = {pair: overlap_chance(share) for pair, share in now.overlaps.items()}
     known = {
         pair: _any_of(curve.chance(value), overlaps.get(pair, 0.0))
         for pair in now.tried
@@ -142,7 +142,7 @@ def _chances_again(now: LoopState, plan: PairPlan) -> dict[Pair, float]:
         for pair, value in _by_matches(now.again, pairs):
             found[pair] = max(found.get(pair, 0.0), value)
     for pair in now.again:
-        if not plan.apart(pair) and now.overlaps.get(pair, 0.0) >= _MIN_OVERLAP:
+        if not plan.apart(pair) and pair in now.overlaps:
             found[pair] = max(found.get(pair, 0.0), overlap_chance(now.overlaps[pair]))
     outcomes = {pair: now.outcomes.get(pair, 0.0) for pair, verified in now.matched_again.items() if verified}
     effects = ChanceEffects(dict.fromkeys(now.matched_again, _FIRST_CHANCE), outcomes, plan.apart)

@@ -110,7 +110,7 @@ def _conductances(chances: Mapping[Candidate, float]) -> Array:
 
 
 def _values(plan: PairPlan, candidates: Mapping[Candidate, float], links: Mapping[Pair, float]) -> Array:
-    """(K,) what the information of each counts for: its chance, that it joins what is apart, and its price."""
+    """(K,) what the information of each counts for: its chance, also to join what is apart, and its price."""
     failed, found = Counter(map(plan.apart, plan.failed_links)), Counter(map(plan.apart, links))
     values: list[float] = []
     for one, chance in candidates.items():

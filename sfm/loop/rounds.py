@@ -326,7 +326,8 @@ class _Loop:
         plan = plan_of(now)
         others = deciding_requests(report, self.pairs.graph)
         if stage == "models":
-            others += pairs_between_weak_parts(plan.conductance, overlaps, tried, len(view_graph.names))
+            chances = {c.pair: c.chance for c in plan.candidates if c.pair in overlaps and not c.is_again}
+            others += pairs_between_weak_parts(plan.conductance, chances, len(view_graph.names))
             if not self.existing:
                 others += ambiguity_requests(self.mapper.ambiguous_parts(self.models, probability), tried)
         fixed = {one.pair for one in others}

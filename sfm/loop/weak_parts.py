@@ -11,40 +11,33 @@ from retrieval import Pair, Reason
 from sfm.mapping import predicted_overlaps
 
 from .a_optimal_design import a_optimal_links
-from .candidates import overlap_chance
 from .pair_design import MIN_GAIN
 from .pair_plan import Candidate
 
 _MIN_OVERLAP = 0.05
-"""Predicted overlap of an A-optimal candidate, at least."""
+"""Predicted overlap of a candidate, at least."""
 _WORTH = 0.3
 """Nats of a unit of log(1 + gain); the gain counts already how likely the pair is to verify."""
 
 
 def pairs_between_weak_parts(
-    conductance: Mapping[Pair, float], overlaps: Mapping[Pair, float], tried: Set[Pair], num_images: int
+    conductance: Mapping[Pair, float], chances: Mapping[Pair, float], num_images: int
 ) -> list[Candidate]:
     """A-optimal pairs, matched without epipolar guides, which would confirm a wrong pose between such parts.
 
     Args:
         conductance: of the verified pairs within models.
-        overlaps: predicted by the poses.
-        tried: pairs that are no candidates.
+        chances: of untried pairs that overlap by the poses.
         num_images: of the collection, as many candidates at most.
     """
-    chance = {
-        pair: overlap_chance(share)
-        for pair, share in overlaps.items()
-        if pair not in tried and share >= _MIN_OVERLAP
-    }
     least = math.expm1(MIN_GAIN / _WORTH)
-    found = a_optimal_links(conductance, chance, limit=num_images, min_gain=least)
+    found = a_optimal_links(conductance, chances, limit=num_images, min_gain=least)
     return [
         Candidate(
             pair,
-            chance[pair],
+            chances[pair],
             Reason.LOOP,
-            round(_WORTH * math.log1p(gain) / chance[pair], 6),
+            round(_WORTH * math.log1p(gain) / chances[pair], 6),
             is_unguided=True,
         )
         for pair, gain in found

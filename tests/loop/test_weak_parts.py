@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from itertools import combinations
 
+import pytest
+
 from retrieval import Pair, Reason
-from sfm.loop.candidates import overlap_chance
+from sfm.loop import weak_parts
 from sfm.loop.pair_design import MIN_GAIN, PairDesign
 from sfm.loop.pair_plan import Candidate, PairPlan
-from sfm.loop.weak_parts import pairs_between_weak_parts
+from sfm.loop.weak_parts import overlaps_of, pairs_between_weak_parts
+from tests.loop.stand_in import model_of
 
 WEST = [f"w{i:02}.jpg" for i in range(12)]
 EAST = [f"e{i:02}.jpg" for i in range(12)]
-FAINT = {Pair.of(a, b): 0.1 for a, b in combinations(WEST + EAST, 2)}
+FAINT = {Pair.of(a, b): 0.2 for a, b in combinations(WEST + EAST, 2)}
 CHANCE_PAIRS = [Pair.of(WEST[i], EAST[-1 - i]) for i in range(12)]
 
 
@@ -22,9 +25,10 @@ def two_towns() -> dict[Pair, float]:
 
 
 def found(
-    held: Mapping[Pair, float], overlaps: Mapping[Pair, float] = FAINT, num_images: int = 24
+    held: Mapping[Pair, float], chances: Mapping[Pair, float] = FAINT, num_images: int = 24
 ) -> list[Candidate]:
-    return pairs_between_weak_parts(held, overlaps, held.keys(), num_images)
+    untried = {pair: chance for pair, chance in chances.items() if pair not in held}
+    return pairs_between_weak_parts(held, untried, num_images)
 
 
 def test_faint_overlaps_across_a_waist_are_asked_for_and_are_worth_it() -> None:
@@ -48,16 +52,17 @@ def test_where_more_pairs_hold_the_parts_together_nothing_is_asked() -> None:
     assert found({**two_towns(), **dict.fromkeys(CHANCE_PAIRS, 1.0)}) == []
 
 
-def test_what_does_not_overlap_is_not_asked_for() -> None:
-    held = two_towns()
+def test_what_does_not_overlap_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = {Pair.of(WEST[0], EAST[k]): share for k, share in enumerate((0.04, 0.05, 0.3))}
+    monkeypatch.setattr(weak_parts, "predicted_overlaps", lambda model: shares)
 
-    assert found(held, {}) == []
-    assert found(held, dict.fromkeys(FAINT, 0.04)) == []
+    assert found(two_towns(), {}) == []
+    assert overlaps_of([model_of(4)], None) == {pair: share for pair, share in shares.items() if share > 0.04}
 
 
 def test_at_most_as_many_are_asked_for_as_there_are_images() -> None:
     assert len(found(two_towns(), num_images=2)) == 2
 
 
-def test_chances_are_those_of_the_overlap() -> None:
-    assert {one.chance for one in found(two_towns())} == {overlap_chance(0.1)}
+def test_chances_are_those_that_were_given() -> None:
+    assert {one.chance for one in found(two_towns())} == {0.2}
