@@ -148,6 +148,7 @@ def test_photos_zoomed_one_by_one_without_a_gap_have_a_camera_each(tmp_path: Pat
 
     assert len(found) == 7
     assert len({photo.focal_px for photo in found}) == 7
+    assert all(photo.error_px < 0.95 * photo.error_shared_px for photo in found)
     focal = {int(photo.name.split(".")[0]): photo.focal_px for photo in found}
     assert [focal[i] / focal[8] for i in sorted(focal)] == pytest.approx(
         [1.04 ** (i - 8) for i in sorted(focal)], rel=0.02
@@ -248,17 +249,26 @@ def test_photos_of_a_stabilized_lens_have_principal_points_of_their_own(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("own_px", "zoomed_px", "num"),
-    [(0.3, 0.5, 8), (0.55, 0.6, 0), (0.3, 0.25, 0)],
-    ids=["crops", "neither", "zoomed"],
+    ("own_px", "zoomed_px", "focal_spread", "num"),
+    [(0.3, 0.5, 0.01, 8), (0.55, 0.6, 0.01, 0), (0.3, 0.25, 0.01, 0), (0.3, 0.5, 0.1, 0)],
+    ids=["crops", "neither", "zoomed", "of many focal lengths"],
 )
-def test_all_photos_are_crops_where_this_explains_them_and_no_zoom_does_better(
-    own_px: float, zoomed_px: float, num: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_all_photos_are_crops_where_one_focal_length_explains_them_and_no_zoom_does_better(
+    own_px: float,
+    zoomed_px: float,
+    focal_spread: float,
+    num: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (model,) = run(photograph(tmp_path / "database.db")).models
+    focal_px = 1000 * (1 + focal_spread * np.linspace(-1.5, 1.5, 8))
 
     def adjusted(error_px: float, error_shared_px: float) -> list[CroppedImage]:
-        return [CroppedImage(i, 1000.0, SCATTERED[i], error_px, error_shared_px, True) for i in range(1, 9)]
+        return [
+            CroppedImage(i, focal, SCATTERED[i], error_px, error_shared_px, True)
+            for i, focal in enumerate(focal_px.tolist(), 1)
+        ]
 
     module = "sfm.mapping.cameras.cropped_images"
     monkeypatch.setattr(f"{module}._beside_shared", lambda *_: adjusted(own_px, 0.6))

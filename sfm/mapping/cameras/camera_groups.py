@@ -103,10 +103,12 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
         cut = [group for group in groups if group[0] in whole]
         limit = _LOOSE if len(cut) > 1 else MAX_ERROR_RATIO
         cut = [part for group in cut for part in _without_loose(group, own, errors, apart, limit)]
+        loose = {part[0] for part in cut if part not in groups}
+        after = {i: apart[i] if i in loose else errors[i] for i in whole}
         most, *others = sorted(cut, key=lambda one: (-len(one), one))
         most_px = median_of(own, most)
         other_cameras += [
-            FocalGroup(group, median_of(own, group), most_px, mean_of(errors, group), mean_of(first, group))
+            FocalGroup(group, median_of(own, group), most_px, mean_of(after, group), mean_of(first, group))
             for group in others
         ]
     return other_cameras
