@@ -170,11 +170,9 @@ def _registration(name: str, history: History) -> Iterator[str]:
         )
     if moved := history.relocated.get(name):
         before, after = moved["num_matches"]
-        failed_before, failed_after = moved["num_inconsistent"]
         lines.append(
             f"moved with {len(moved['names']) - 1} others: {after:,} of the matches that join them with the "
-            f"rest agree with their place, {before:,} did with the first one, given by look-alikes; "
-            f"{failed_before} pairs that should match there did not, {failed_after} where they are now"
+            f"rest agree with their place, {before:,} did with the first one, given by look-alikes"
         )
     if anew := history.registered_anew.get(name):
         before, after = anew["log_odds"]

@@ -8,7 +8,7 @@ from typing import Protocol
 import pycolmap
 
 from retrieval import Edge, Pair
-from sfm.mapping import AmbiguousPart, InconsistencyReport, ViewGraph
+from sfm.mapping import InconsistencyReport, ViewGraph
 from sfm.matching import Guides, MatchReport
 from sfm.workspace.events import EventSink
 
@@ -46,9 +46,6 @@ class Mapper(Protocol):
 
     def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport | None:
         """Inconsistent pairs among the verified ones, given all pairs matched so far; None: not searched."""
-
-    def ambiguous_parts(self, models: Models, probability: Mapping[Pair, float]) -> Sequence[AmbiguousPart]:
-        """Parts of models with two possible poses, and the pairs that would decide between the two."""
 
     def are_wrong(self, models: Models, consistency: InconsistencyReport) -> bool:
         """Whether any model is probably folded or bent."""

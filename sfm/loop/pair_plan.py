@@ -30,8 +30,6 @@ class Candidate:
         worth: its information if it verifies, in nats; None where the design on the view graph gives it.
         question: what it decides, with others; one answer is enough. None where it decides nothing.
         is_unguided: whether it is matched without epipolar guides from the model, which it tests.
-        is_test: whether its outcome, verified or not, decides where images of the model stand. It may then
-            cost a pair beyond the usual budget.
         is_again: whether it was tried before and is for the stronger matcher.
     """
 
@@ -41,7 +39,6 @@ class Candidate:
     worth: float | None = None
     question: str | None = None
     is_unguided: bool = False
-    is_test: bool = False
     is_again: bool = False
 
     @property
@@ -52,11 +49,11 @@ class Candidate:
     @property
     def is_needed(self) -> bool:
         """Whether it may cost pairs beyond the usual budget."""
-        return self.is_test or self.is_again or self.reason in (Reason.UNREGISTERED, Reason.BRIDGE)
+        return self.is_again or self.reason in (Reason.UNREGISTERED, Reason.BRIDGE)
 
     def to_json(self) -> list[object]:
         """As JSON values; `from_json` takes them back."""
-        flags = [self.is_unguided, self.is_test, self.is_again]
+        flags = [self.is_unguided, self.is_again]
         return [self.pair.a, self.pair.b, self.chance, str(self.reason), self.worth, self.question, *flags]
 
     @classmethod

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import pycolmap
 
@@ -28,7 +28,6 @@ from sfm.pairs.ranking import Rank
 from sfm.types import RoundReport
 from sfm.workspace.events import EventSink
 
-from .ambiguity_requests import ambiguity_requests
 from .anchored_images import all_anchored
 from .calibration import Similarities
 from .candidates import plan_of
@@ -154,14 +153,6 @@ class _Pairs:
         return self.report
 
 
-class _Outcome(NamedTuple):
-    """What a round that matched pairs came to."""
-
-    has_verified: bool
-    has_tested: bool
-    """Whether it matched pairs that decide between two poses of a part."""
-
-
 @dataclass  # without slots: a cached property
 class _Loop:
     """A run of the loop in progress."""
@@ -209,12 +200,9 @@ class _Loop:
             return
         idle = 0
         for _ in range(self.config.max_rounds):
-            outcome = self._round("models")
-            is_over = outcome is None or not any(outcome)
-            # a test may have relocated a part, which changes no number
-            has_changed = outcome and any(outcome) and (outcome.has_tested or self.reports.has_changed())
-            idle = 0 if has_changed else idle + 1
-            if is_over or idle >= _MAX_IDLE_ROUNDS:
+            has_verified = self._round("models")
+            idle = 0 if has_verified and self.reports.has_changed() else idle + 1
+            if not has_verified or idle >= _MAX_IDLE_ROUNDS:
                 if not self._begin_again():
                     break
                 idle = 0
@@ -259,8 +247,8 @@ class _Loop:
     def _consistency(self) -> InconsistencyReport:
         return (self.pairs.inconsistent() if self.config.defers else None) or NO_DOUBT
 
-    def _round(self, stage: Stage, max_batches: int | None = None) -> _Outcome | None:
-        """One round; None where no pair was matched."""
+    def _round(self, stage: Stage, max_batches: int | None = None) -> bool | None:
+        """One round; whether a pair verified, None where none was matched."""
         number, started = len(self.reports) + 1, time.monotonic()
         budget = self._budget()
         if budget.most == 0:
@@ -271,14 +259,11 @@ class _Loop:
             return None
         again = (one.pair for one in plan.candidates if one.is_again and one.pair in outcome.edges)
         self.matched_again |= {pair: pair in outcome.inliers for pair in again}
-        tests = {one.pair for one in plan.candidates if one.is_test}
-        found = _Outcome(
-            any(pair in self.pairs.view_graph for pair in outcome.edges), not tests.isdisjoint(outcome.edges)
-        )
+        has_verified = any(pair in self.pairs.view_graph for pair in outcome.edges)
         with self._reported(outcome.edges, started):
-            if stage == "models" and any(found):
+            if stage == "models" and has_verified:
                 self.register()
-        return found
+        return has_verified
 
     def _begin_again(self) -> bool:
         """Register from new initial pairs, in a round without requests; whether it changed the models.
@@ -328,8 +313,6 @@ class _Loop:
         if stage == "models":
             chances = {c.pair: c.chance for c in plan.candidates if c.pair in overlaps and not c.is_again}
             others += pairs_between_weak_parts(plan.conductance, chances, len(view_graph.names))
-            if not self.existing:
-                others += ambiguity_requests(self.mapper.ambiguous_parts(self.models, probability), tried)
         fixed = {one.pair for one in others}
         free = (one for one in plan.candidates if one.is_again or one.pair not in fixed)
         candidates = (one for one in (*others, *free) if self.new_images.intersection(one.pair))

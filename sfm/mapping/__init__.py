@@ -8,7 +8,6 @@ from .cameras.lens_likelihood import LENS_MODELS, MatchedPoints, lens_camera
 from .cameras.stretched_images import stretched
 from .cameras.wrong_cameras import WrongCamera, find_wrong_cameras
 from .depth.single_image import model_of_one_image
-from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
 from .judged_models import are_wrong, evidence_of
 from .measures.covisibility import predicted_overlaps
 from .measures.observations import num_points_of_images
@@ -37,7 +36,6 @@ __all__ = [
     "LENS_MODELS",
     "MIN_NUM_INLIERS",
     "NO_DOUBT",
-    "AmbiguousPart",
     "DepthSource",
     "ExistingModels",
     "InconsistencyReport",
@@ -53,7 +51,6 @@ __all__ = [
     "TwoView",
     "ViewGraph",
     "WrongCamera",
-    "ambiguous_parts",
     "are_wrong",
     "camera_centres",
     "evidence_of",

@@ -14,14 +14,12 @@ from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.loop import LoopResult, Models, registered_names
 from sfm.mapping import (
     NO_DOUBT,
-    AmbiguousPart,
     ExistingModels,
     InconsistencyReport,
     MappingProblem,
     Measurements,
     ModelEvidence,
     ViewGraph,
-    ambiguous_parts,
     are_wrong,
     evidence_of,
     reconstruct,
@@ -117,18 +115,6 @@ class SessionMapper:
     def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport | None:
         """Inconsistent pairs among the verified ones; None where the database holds too many pairs."""
         return read_inconsistent_pairs(self.database.path, tried, measured=self._measured)
-
-    def ambiguous_parts(self, models: Models, probability: Mapping[Pair, float]) -> Sequence[AmbiguousPart]:
-        """Parts of models with two possible poses, and the pairs that would decide between the two."""
-        config = self._config
-        return ambiguous_parts(
-            self.database.path,
-            models,
-            probability,
-            photos=self.session.photos,
-            config=config.register,
-            seed=config.run.seed,
-        )
 
     def are_wrong(self, models: Models, consistency: InconsistencyReport) -> bool:
         """Whether any model is probably folded or bent."""

@@ -45,7 +45,7 @@ _FIELDS: Mapping[str, object] = {
     "rejected": {"name": str, "num_visible": _NUMBER, "why": str, "model?": _NUMBER},
     "filtered": {"name": str, "why": str, "model?": _NUMBER},
     "split": {"names": [str], "articulation": str, "model?": _NUMBER},
-    "relocated": {"names": [str], "accepted": bool, "num_matches": [int], "num_inconsistent": [int]},
+    "relocated": {"names": [str], "accepted": bool, "num_matches": [int]},
     "registered_anew": {"names": [str], "accepted": bool, "log_odds": [_NUMBER]},
     "dropped_model": {"names": [str], "why": str},
 }
@@ -53,7 +53,7 @@ _FIELDS: Mapping[str, object] = {
 
 _EARLIER = {"suspect": "inconsistent_pair", "hinged": "split", "moved": "relocated"}
 """Names of events in files of earlier versions, and what they are called now."""
-_EARLIER_FIELDS = {"hinge": "articulation", "num_denying": "num_inconsistent"}
+_EARLIER_FIELDS = {"hinge": "articulation"}
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -101,7 +101,7 @@ def _is_whole(record: Mapping[str, Any]) -> bool:
     if not fits(record, _FIELDS.get(str(record["event"]), {})):
         return False
     if record["event"] == "relocated":
-        return len(record["num_matches"]) == len(record["num_inconsistent"]) == 2
+        return len(record["num_matches"]) == 2
     if record["event"] == "registered_anew":
         return len(record["log_odds"]) == 2
     return "a" not in record or record["a"] != record.get("b")

@@ -64,7 +64,6 @@ def _events(names: list[str]) -> list[dict[str, object]]:
             "names": [b, c],
             "accepted": True,
             "num_matches": [3, 9],
-            "num_inconsistent": [4, 1],
         },
         {"event": "dropped_model", "names": [d], "why": "small"},
     ]

@@ -11,7 +11,7 @@ from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.config.schema import RegisterConfig
 from sfm.loop import LoopResult, Models, run_closed_loop
 from sfm.loop.rounds import Survived
-from sfm.mapping import AmbiguousPart, InconsistencyReport, TwoView, ViewGraph
+from sfm.mapping import InconsistencyReport, TwoView, ViewGraph
 from sfm.matching import Guides, MatchReport
 from sfm.workspace.events import EventSink, NullEvents
 
@@ -47,7 +47,6 @@ class Engine:
         self.asked_about: list[set[Pair]] = []
         self.again: dict[Pair, int] = {}
         self.matched_again: list[set[Pair]] = []
-        self.contested: tuple[AmbiguousPart, ...] = ()
         self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
 
     def reconstruct(
@@ -100,9 +99,6 @@ class Engine:
     def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
         self.asked_about.append(set(tried))
         return InconsistencyReport(())
-
-    def ambiguous_parts(self, models: Models, probability: Mapping[Pair, float]) -> Sequence[AmbiguousPart]:
-        return self.contested
 
     def are_wrong(self, models: Models, consistency: InconsistencyReport) -> bool:
         return self.is_wrong

@@ -39,8 +39,8 @@ def alone(name: str, count: int = len(FIRM), *, chance: float = 0.6, decay: floa
     ]
 
 
-def asks(pair: Pair, worth: float, *, question: str | None = None, is_test: bool = False) -> Candidate:
-    return Candidate(pair, 0.5, Reason.VERIFY, worth, question, is_test=is_test)
+def asks(pair: Pair, worth: float, *, question: str | None = None) -> Candidate:
+    return Candidate(pair, 0.5, Reason.VERIFY, worth, question)
 
 
 def work(

@@ -5,7 +5,6 @@ from itertools import combinations, pairwise, product
 import pytest
 
 from retrieval import Pair
-from sfm.mapping.measures.covisibility_test import covisibility_test
 from sfm.mapping.measures.inconsistent_parts import across, inconsistent_parts, log_odds_of_pairs
 
 LEFT, RIGHT = [f"a{i}" for i in range(9)], [f"b{i}" for i in range(14)]
@@ -76,36 +75,3 @@ PART, REST = LEFT[:4], RIGHT[:4]
 ACROSS = sorted(Pair(a, b) for a, b in product(PART, REST))
 INSIDE = Pair("a0", "a1"), Pair("b0", "b1")
 OVERLAPS = dict.fromkeys((*ACROSS, *INSIDE), 0.6)
-
-
-@pytest.mark.parametrize(
-    ("tried", "agreeing", "inconsistent", "consistent"),
-    [
-        (16, 0, True, False),
-        (16, 7, True, False),
-        (16, 8, False, True),
-        (16, 16, False, True),
-        (7, 7, False, False),
-        (7, 0, False, False),  # too few were tried
-    ],
-)
-def test_a_placement_is_judged_by_the_share_of_pairs_that_match(
-    tried: int, agreeing: int, inconsistent: bool, consistent: bool
-) -> None:
-    found = covisibility_test(OVERLAPS, {*PART}, {*ACROSS[:tried], *INSIDE}, {*ACROSS[:agreeing], *INSIDE})
-
-    assert (found.num_tried, found.num_agreeing, found.num_inconsistent) == (
-        tried,
-        agreeing,
-        tried - agreeing,
-    )
-    enough_match = found.num_missing == 0 and not found.is_inconsistent
-    assert (found.is_inconsistent, enough_match) == (inconsistent, consistent)
-    assert (found.untried, found.num_missing) == (tuple(ACROSS[tried:]), max(0, 8 - tried))
-
-
-def test_untried_pairs_come_by_their_overlap_and_slight_overlaps_do_not_count() -> None:
-    overlaps = {pair: 0.3 + 0.01 * i for i, pair in enumerate(ACROSS)}
-
-    assert covisibility_test(overlaps, {*PART}, set(), set()).untried == tuple(reversed(ACROSS))
-    assert covisibility_test(dict.fromkeys(ACROSS, 0.2), {*PART}, {*ACROSS}, set()).num_tried == 0

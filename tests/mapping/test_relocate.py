@@ -6,15 +6,12 @@ from pathlib import Path
 import pycolmap
 import pytest
 
-from sfm.config.schema import RegisterConfig
 from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
-from sfm.mapping import AmbiguousPart, ambiguous_parts
 from sfm.mapping.edits.relocate import relocate_parts
 from sfm.mapping.growing.submodels import Submodel
 from sfm.mapping.measures.inconsistent_parts import across
 from sfm.mapping.pose_consistency.pose_judge import PoseJudge
 from sfm.mapping.scene.journal import Journal
-from sfm.mapping.scene.scene import Scene
 
 from . import synthetic
 from .misplaced import ACROSS, NUM, PART, astray, folded, look_alike_database
@@ -90,50 +87,3 @@ def test_log_odds_of_a_placement_tell_the_right_one(photographed: Photographed) 
     right, wrong = (across(part, judge.placement_log_odds(one)) for one in (model, astray(model)))
 
     assert right > 0 > wrong
-
-
-def ambiguous(database: Path, model: pycolmap.Reconstruction) -> list[AmbiguousPart]:
-    report = read_inconsistent_pairs(database, frozenset())
-    assert report is not None
-    return ambiguous_parts(database, [model], report.probability, config=RegisterConfig(), seed=0)
-
-
-def test_pairs_that_tell_of_a_part_are_asked_for_until_it_can_be_moved(
-    photographed: Photographed, tmp_path: Path
-) -> None:
-    scene, model = photographed
-    wrong = folded(model)
-    database = look_alike_database(scene, model, tmp_path / "look_alikes.db", tried=False)
-
-    places = ambiguous(database, wrong)
-
-    part = {scene.truth.image(i).name for i in PART}
-    assert places
-    assert {place.names for place in places} == {frozenset(part)}
-    deciding = {pair for place in places for pair in place.deciding}
-    assert all(len(part & {*pair}) == 1 for pair in deciding)
-    assert deciding.isdisjoint(Scene.open(database).tried)
-    ids = {image.name: image_id for image_id, image in scene.truth.images.items()}
-    synthetic.add_pairs(scene.database, database, {(ids[pair.a], ids[pair.b]) for pair in deciding}, raw=True)
-    mended = relocated(database, wrong)
-    assert mended is not None
-    assert synthetic.max_rotation_error_deg(mended, scene.truth) < 1
-
-
-def test_nothing_is_asked_about_places_that_enough_pairs_tell_of(
-    photographed: Photographed, tmp_path: Path
-) -> None:
-    scene, model = photographed
-    database = look_alike_database(scene, model, tmp_path / "look_alikes.db", tried=True)
-
-    assert ambiguous(database, folded(model)) == []
-
-
-@pytest.mark.parametrize("change", [lambda model: model, astray])
-def test_nothing_is_asked_about_a_model_that_no_pair_contradicts_or_of_which_all_pairs_were_tried(
-    photographed: Photographed, change: object
-) -> None:
-    scene, model = photographed
-    assert callable(change)
-
-    assert ambiguous(scene.database, change(model)) == []

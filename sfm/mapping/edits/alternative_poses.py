@@ -12,8 +12,6 @@ from retrieval import Pair
 
 from ..growing.submodels import MappingContext, Submodel
 from ..measures.agreement import AGREED_PX, CONTRADICTED_PX, median_errors_px
-from ..measures.covisibility import PredictedCovisibility
-from ..measures.covisibility_test import CovisibilityTest, covisibility_test
 from ..measures.epipolar import Views
 from ..measures.inconsistent_parts import inconsistent_parts
 from ..measures.soundness import MIN_COMMON_POINTS
@@ -33,8 +31,6 @@ class AlternativePlacement:
     """Pairs across that agree with the present placement."""
     other: frozenset[Pair]
     """Pairs across that agree with the alternative placement."""
-    here: CovisibilityTest
-    there: CovisibilityTest
 
     def votes(self, edges: Mapping[Pair, TwoView]) -> tuple[int, int]:
         """Matches that agree with the present placement alone, and with the alternative alone."""
@@ -60,9 +56,7 @@ def alternative_placements(
     """
     scene, model = context.scene, submodel.reconstruction
     errors_px = median_errors_px(scene, model, scene.view_graph.edges)
-    covisibility = PredictedCovisibility.of(model)
-    overlaps = covisibility.overlaps()
-    present = _Present(context, submodel, errors_px, covisibility, overlaps, tolerance(model))
+    present = _Present(context, submodel, errors_px, tolerance(model))
     for part in sorted(inconsistent_parts(submodel.names, log_odds), key=sorted):
         if found := present.alternative(part):
             yield found
@@ -76,9 +70,6 @@ class _Present:
     submodel: Submodel
     errors_px: Mapping[Pair, float]
     """Of its verified pairs."""
-    covisibility: PredictedCovisibility
-    overlaps: Mapping[Pair, float]
-    """Of all its images."""
     max_error: float
     """Distance between two points that are the same, world."""
 
@@ -87,7 +78,6 @@ class _Present:
         scene, names = self.context.scene, self.submodel.names
         across = frozenset(pair for pair in self.errors_px if len(part & {*pair}) == 1)
         present = frozenset(pair for pair in across if self.errors_px[pair] <= AGREED_PX)
-        here = covisibility_test(self.overlaps, part, scene.tried, present)
         base, moving = replace(self.submodel, names=names - part), replace(self.submodel, names=part)
         against = replace(scene, view_graph=scene.view_graph.without(present))
         points_base, points_part = common_points(replace(self.context, scene=against), base, moving)
@@ -101,6 +91,4 @@ class _Present:
         views = Views(scene, self.submodel.reconstruction).moved(part, elsewhere)
         errors_there = views.median_errors_px(across)
         other = frozenset(pair for pair, error in errors_there.items() if error <= CONTRADICTED_PX)
-        overlaps_there = self.covisibility.moved(part, elsewhere).overlaps(part)
-        there = covisibility_test(overlaps_there, part, scene.tried, other)
-        return AlternativePlacement(part, elsewhere, across, present, other, here, there)
+        return AlternativePlacement(part, elsewhere, across, present, other)

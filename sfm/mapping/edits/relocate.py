@@ -98,7 +98,6 @@ def _relocated(
         "relocated",
         names=sorted(part),
         num_matches=list(move.votes(context.scene.view_graph.edges)),
-        num_inconsistent=[move.here.num_inconsistent, move.there.num_inconsistent],
         accepted=whole is not None,
     )
     return replace(whole, seed=submodel.seed, journal=submodel.journal) if whole else None

@@ -6,8 +6,8 @@ size. It must not lie behind the points that the other image observes there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pycolmap
@@ -49,13 +49,6 @@ class View:
     depth: Array
     """(grid cells,) median depth of all that it observes, NaN where nothing."""
 
-    def moved(self, there_from_here: pycolmap.Sim3d) -> View:
-        """With all that it observes, its depths with the scale."""
-        pose = there_from_here.transform_camera_world(self.cam_from_world)
-        centre, xyz = there_from_here * self.centre, np.asarray(there_from_here * self.xyz)
-        depth = self.depth * there_from_here.scale
-        return replace(self, cam_from_world=pose, centre=centre, xyz=xyz, depth=depth)
-
 
 @dataclass(frozen=True, slots=True)
 class PredictedCovisibility:
@@ -70,17 +63,10 @@ class PredictedCovisibility:
         views = (_view(model, points, model.image(i)) for i in sorted(model.reg_image_ids()))
         return cls(tuple(view for view in views if view))
 
-    def moved(self, names: Set[str], there_from_here: pycolmap.Sim3d) -> PredictedCovisibility:
-        """Some images at another place, with all that they observe."""
-        return PredictedCovisibility(
-            tuple(view.moved(there_from_here) if view.name in names else view for view in self.views)
-        )
-
-    def overlaps(self, part: Set[str] | None = None) -> dict[Pair, float]:
+    def overlaps(self) -> dict[Pair, float]:
         """Share of the points of each of two images predicted in the other, the smaller one, above 0.
 
-        Images far from each other are not compared: cost is linear in the number of images. With a `part`
-        only pairs of one of its images and one of the others.
+        Images far from each other are not compared: cost is linear in the number of images.
         """
         views = self.views
         if len(views) < 2:
@@ -88,10 +74,9 @@ class PredictedCovisibility:
         middles = np.array([np.median(view.xyz, axis=0) for view in views])
         count = min(len(views), _NEAR_IMAGES + 1)
         near = np.asarray(cKDTree(middles).query(middles, k=count)[1], np.int64)
-        inside = [part is not None and view.name in part for view in views]
         shares: dict[tuple[int, int], float] = {}
         for b, others in enumerate(near.tolist()):
-            rows = [a for a in others if a != b and (part is None or inside[a] != inside[b])]
+            rows = [a for a in others if a != b]
             for a, share in zip(rows, _shares([views[a] for a in rows], views[b]), strict=True):
                 shares[a, b] = share
         overlaps: dict[Pair, float] = {}
