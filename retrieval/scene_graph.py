@@ -43,6 +43,7 @@ class Reason(enum.StrEnum):
     LOOP = "loop"
     LOW_OVERLAP = "low_overlap"
     VERIFY = "verify"
+    """Of earlier versions."""
 
     @classmethod
     def _missing_(cls, value: object) -> Reason | None:

@@ -5,13 +5,12 @@ Which pairs are inconsistent is decided in `sfm.mapping.pair_consistency`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pycolmap
 
-from retrieval import Pair
 from sfm.mapping import (
     MIN_NUM_INLIERS,
     InconsistencyReport,
@@ -56,13 +55,12 @@ class VisualAliasing:
 
 
 def read_inconsistent_pairs(
-    database: Path, tried: Set[Pair], *, measured: Measurements | None = None, max_pairs: int = MAX_PAIRS
+    database: Path, *, measured: Measurements | None = None, max_pairs: int = MAX_PAIRS
 ) -> InconsistencyReport | None:
     """Inconsistent pairs among the verified ones of a COLMAP database; None above `max_pairs` verified pairs.
 
     Args:
         database: with keypoints and two-view geometries of either backend; only read.
-        tried: pairs matched so far.
         measured: of earlier searches, which need not be repeated; new measurements are added.
         max_pairs: verified pairs, at most.
     """
@@ -73,7 +71,6 @@ def read_inconsistent_pairs(
         matches,
         rotations=read_rotations(database, matches, measured),
         background=measured_background(database, matches, measured),
-        tried=tried,
     )
 
 

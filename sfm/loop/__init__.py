@@ -7,7 +7,6 @@ and `rounds.py` runs and stores the rounds.
 from sfm.pairs.ranking import Rank
 
 from .candidates import plan_of
-from .consistency_requests import deciding_requests
 from .loop_state import LoopState
 from .mapper import Mapper, Models
 from .pair_plan import Candidate, PairPlan
@@ -22,7 +21,6 @@ __all__ = [
     "Models",
     "PairPlan",
     "Rank",
-    "deciding_requests",
     "plan_of",
     "registered_names",
     "run_closed_loop",

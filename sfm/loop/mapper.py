@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import pycolmap
@@ -44,8 +44,8 @@ class Mapper(Protocol):
     def view_graph(self) -> ViewGraph:
         """The verified pairs of the database."""
 
-    def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport | None:
-        """Inconsistent pairs among the verified ones, given all pairs matched so far; None: not searched."""
+    def inconsistent_pairs(self) -> InconsistencyReport | None:
+        """Inconsistent pairs among the verified ones; None: not searched."""
 
     def are_wrong(self, models: Models, consistency: InconsistencyReport) -> bool:
         """Whether any model is probably folded or bent."""

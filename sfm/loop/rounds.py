@@ -31,13 +31,12 @@ from sfm.workspace.events import EventSink
 from .anchored_images import all_anchored
 from .calibration import Similarities
 from .candidates import plan_of
-from .consistency_requests import deciding_requests
 from .epipolar_guides import guides_of
 from .kept_rounds import KeptRounds
 from .loop_state import LoopState
 from .mapper import Mapper, Models
 from .pair_design import promising
-from .pair_plan import PairPlan
+from .pair_plan import Candidate, PairPlan
 from .round_reports import RoundReports, have_moved, registered_names
 from .scheduler import Budget, Outcome, run_plan
 from .weak_parts import overlaps_of, pairs_between_weak_parts
@@ -149,7 +148,7 @@ class _Pairs:
     def inconsistent(self) -> InconsistencyReport | None:
         """Inconsistent pairs among the verified ones, searched for once for each view graph."""
         if self.report is None:
-            self.report = self._mapper.inconsistent_pairs(self.tried)
+            self.report = self._mapper.inconsistent_pairs()
         return self.report
 
 
@@ -309,10 +308,10 @@ class _Loop:
             self.matched_again,
         )
         plan = plan_of(now)
-        others = deciding_requests(report, self.pairs.graph)
+        others: list[Candidate] = []
         if stage == "models":
             chances = {c.pair: c.chance for c in plan.candidates if c.pair in overlaps and not c.is_again}
-            others += pairs_between_weak_parts(plan.conductance, chances, len(view_graph.names))
+            others = pairs_between_weak_parts(plan.conductance, chances, len(view_graph.names))
         fixed = {one.pair for one in others}
         free = (one for one in plan.candidates if one.is_again or one.pair not in fixed)
         candidates = (one for one in (*others, *free) if self.new_images.intersection(one.pair))

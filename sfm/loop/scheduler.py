@@ -94,12 +94,7 @@ class _Offers:
 
     def __init__(self, plan: PairPlan, done: Outcome) -> None:
         left = [one for one in plan.candidates if one.pair not in done.edges]
-        answered = {one.question for one in plan.candidates if one.pair in done.inliers}
-        self._worth = {
-            one: one.chance * one.worth
-            for one in left
-            if one.worth is not None and (one.question is None or one.question not in answered)
-        }
+        self._worth = {one: one.chance * one.worth for one in left if one.worth is not None}
         before = {one.pair: one.chance for one in plan.candidates if one.pair in done.edges}
         effects = ChanceEffects(before, dict.fromkeys(done.inliers, 1.0), plan.apart)
         free = {one: one.chance for one in left if one.worth is None}
@@ -116,11 +111,7 @@ class _Offers:
     def take(self, taken: Candidate) -> None:
         """Count a candidate as matched."""
         self._design.choose(taken.pair)
-        for one in list(self._worth):
-            if one.pair == taken.pair:
-                del self._worth[one]
-            elif taken.question and one.question == taken.question:
-                self._worth[one] *= 1 - taken.chance
+        self._worth = {one: worth for one, worth in self._worth.items() if one.pair != taken.pair}
 
     def _gains(self) -> Iterator[tuple[Candidate, float]]:
         yield from zip(self._design.candidates, self._design.gains().tolist(), strict=True)

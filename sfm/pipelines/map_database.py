@@ -72,7 +72,7 @@ def map_database(
         record_pairs(graph.edges, (), pairs, workspace.events)
         with session.stage("register") as counts:
             ours = config.register.mapper == "graph"
-            report = read_inconsistent_pairs(workspace.database, frozenset()) if ours else None
+            report = read_inconsistent_pairs(workspace.database) if ours else None
             consistency = report or NO_DOUBT
             problem = MappingProblem(
                 database=workspace.database,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from retrieval import Edge, Pair
@@ -112,9 +112,9 @@ class SessionMapper:
         """The verified pairs of the database."""
         return ViewGraph.read(self.database.path)
 
-    def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport | None:
+    def inconsistent_pairs(self) -> InconsistencyReport | None:
         """Inconsistent pairs among the verified ones; None where the database holds too many pairs."""
-        return read_inconsistent_pairs(self.database.path, tried, measured=self._measured)
+        return read_inconsistent_pairs(self.database.path, measured=self._measured)
 
     def are_wrong(self, models: Models, consistency: InconsistencyReport) -> bool:
         """Whether any model is probably folded or bent."""
@@ -122,7 +122,7 @@ class SessionMapper:
 
     def evidence(self, models: Models) -> Sequence[ModelEvidence] | None:
         """What speaks for the models and against them; None where probabilities of pairs are not known."""
-        return evidence_of(self.problem, models, self.inconsistent_pairs(frozenset()) or NO_DOUBT)
+        return evidence_of(self.problem, models, self.inconsistent_pairs() or NO_DOUBT)
 
     @property
     def _config(self) -> Config:
@@ -158,7 +158,7 @@ def with_derived_rigs(
     for sensor in (sensor for rig in rigs for sensor in rig.sensors):
         events.emit("register", "rig_sensor", **asdict(sensor))
     mapper = SessionMapper(session, collection, database)
-    consistency = mapper.inconsistent_pairs(frozenset()) or NO_DOUBT
+    consistency = mapper.inconsistent_pairs() or NO_DOUBT
     grown = mapper.reconstruct((largest,), consistency, events, restart=True, compares=True)
     models = tuple(mapper.refine(grown, consistency, events))
     registered, before = registered_names(models), registered_names(loop.models)

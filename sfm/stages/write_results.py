@@ -178,7 +178,7 @@ def _judged(
     """Stages: inconsistent pairs, and the quality of each pose."""
     report, judged = loop.inconsistent_pairs, JudgedModels({}, frozenset())
     with session.survived_stage("inconsistent_pairs") as counts:
-        report = report or read_inconsistent_pairs(database.path, frozenset())
+        report = report or read_inconsistent_pairs(database.path)
         counts.update(named=len(report.inconsistent_pairs) if report else 0)
     left = report
     with session.survived_stage(STAGE) as counts:

@@ -1,6 +1,6 @@
 """What stands in for matching and registration in the tests of the loop, and a run of the loop with it."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
@@ -44,7 +44,6 @@ class Engine:
         self.comparisons: list[bool] = []
         self.is_wrong = False
         self.verifies = True
-        self.asked_about: list[set[Pair]] = []
         self.again: dict[Pair, int] = {}
         self.matched_again: list[set[Pair]] = []
         self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
@@ -96,8 +95,7 @@ class Engine:
     def view_graph(self) -> ViewGraph:
         return ViewGraph(NAMES, dict(self.known))
 
-    def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
-        self.asked_about.append(set(tried))
+    def inconsistent_pairs(self) -> InconsistencyReport:
         return InconsistencyReport(())
 
     def are_wrong(self, models: Models, consistency: InconsistencyReport) -> bool:

@@ -1,9 +1,8 @@
 """The closed loop's bookkeeping: rounds, budget, and going on after a kill. Registration itself is faked."""
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,6 @@ from sfm.errors import WorkspaceError
 from sfm.loop import LoopState, Models, rounds
 from sfm.loop.pair_plan import Candidate, PairPlan
 from sfm.mapping import InconsistencyReport
-from sfm.mapping.pair_consistency.inconsistent_pairs import DoubtfulLink
 from sfm.matching import Guides, MatchReport
 from sfm.workspace.events import EventLog, EventSink, read_events
 from tests.loop.stand_in import CHAIN, NAMES, Engine, model_of, run
@@ -68,37 +66,6 @@ def test_the_budget_is_kept(tmp_path: Path) -> None:
     assert len(CHAIN) < len(result.scene_graph) <= 1.5 * len(NAMES)
 
 
-def doubted(pair: Pair, deciding: tuple[Pair, ...] = ()) -> DoubtfulLink:
-    return DoubtfulLink(pair, 0.9, deciding)
-
-
-class Doubtful(Engine):
-    """Registers all photos at once; the first and the sixth look alike, which any untried pair decides."""
-
-    def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
-        return (model_of(len(NAMES)),)
-
-    def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
-        self.asked_about.append(set(tried))
-        deciding = tuple(Pair(*ends) for ends in combinations(NAMES, 2) if Pair(*ends) not in tried)
-        links = (doubted(Pair("0.jpg", "5.jpg"), deciding),)
-        return InconsistencyReport((), doubtful_links=links)
-
-
-def test_suspects_are_asked_about_before_the_first_registration_and_not_again(tmp_path: Path) -> None:
-    engine = Doubtful()
-
-    result = run(engine, tmp_path, RegisterConfig(max_rounds=1, pairs_per_photo=20.0))
-
-    asked = {pair for pair, edge in result.scene_graph.edges.items() if edge.reason is Reason.VERIFY}
-    assert asked
-    assert all(r.asked.get("verify", 0) == 0 for r in result.rounds if r.models_before)
-    assert not asked & engine.asked_about[0]
-    assert len({len(tried) for tried in engine.asked_about}) == len(
-        engine.asked_about
-    )  # each time of new pairs
-
-
 def test_suspects_are_handed_on_where_the_last_look_asked_nothing(tmp_path: Path) -> None:
     result = run(Engine(), tmp_path, RegisterConfig(max_rounds=20))
 
@@ -113,7 +80,7 @@ def test_pairs_that_are_trusted_count_everywhere(
     find = rounds.plan_of
 
     class Deferring(Engine):
-        def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
+        def inconsistent_pairs(self) -> InconsistencyReport:
             return InconsistencyReport((), deferred=deferred)
 
         def reconstruct(self, start: Models, report: InconsistencyReport, *rest: Any, **how: Any) -> Models:

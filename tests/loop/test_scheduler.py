@@ -39,8 +39,8 @@ def alone(name: str, count: int = len(FIRM), *, chance: float = 0.6, decay: floa
     ]
 
 
-def asks(pair: Pair, worth: float, *, question: str | None = None) -> Candidate:
-    return Candidate(pair, 0.5, Reason.VERIFY, worth, question)
+def asks(pair: Pair, worth: float) -> Candidate:
+    return Candidate(pair, 0.5, Reason.LOOP, worth)
 
 
 def work(
@@ -111,28 +111,6 @@ def test_beyond_the_usual_budget_only_what_decides_who_is_in_the_model() -> None
 
     reasons = [edge.reason for edge in outcome.edges.values()]
     assert reasons == [Reason.LOOP] * 3 + [Reason.UNREGISTERED] * 3
-
-
-def test_a_question_that_is_answered_is_asked_no_further() -> None:
-    pairs = [Pair("a", f"{i}") for i in range(4)][::-1]
-    same = [asks(pair, 5.0, question="q") for pair in pairs]
-    each = [asks(pair, 5.0) for pair in pairs]
-
-    answered, separate = Matcher(pairs[-1]), Matcher(pairs[-1])
-    work(same, answered, batch=1)
-    work(each, separate, batch=1)
-
-    assert answered.tried == [pairs[-1]]
-    assert len(separate.tried) == len(pairs)
-
-
-def test_within_a_batch_a_question_is_asked_as_often_as_it_is_likely_to_stay_open() -> None:
-    pairs = [Pair("a", f"{i}") for i in range(8)]
-    matcher = Matcher()
-
-    work([asks(pair, 4.0, question="q") for pair in pairs], matcher, batch=8)
-
-    assert len(matcher.batches[0]) == 3  # 2, 1 and 0.5 nats
 
 
 def test_a_pair_of_two_kinds_is_matched_once() -> None:

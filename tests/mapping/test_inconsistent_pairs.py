@@ -150,24 +150,6 @@ def test_what_alone_joins_two_parts_is_never_deferred() -> None:
     assert find_inconsistent_pairs(wall.matches(cut)).deferred == frozenset()
 
 
-def test_a_doubtful_link_of_two_parts_comes_with_untried_pairs_between_them() -> None:
-    """Two pairs of look-alikes are all that joins the halves: no track contradicts or supports them."""
-    wall = Wall(PLACES, twins=TWINS)
-    joined = [(3, 19), (4, 19)]
-    inliers = {ends: m for ends, m in chain(wall, 3).items() if ends[1] < 12 or ends[0] >= 12}
-    matches = wall.matches(inliers | {ends: wall.false_matches(*ends) for ends in joined})
-    poor = {**dict.fromkeys(matches.inliers, 3.0), **{pair(*ends): 1.0 for ends in joined}}
-    tried = {pair(3, 18)}
-
-    (link,) = find_inconsistent_pairs(matches, background=poor, tried=tried).doubtful_links
-
-    assert link.pair in {pair(*ends) for ends in joined}
-    assert 0 < link.information <= 1
-    assert link.deciding
-    assert not set(link.deciding) & (tried | matches.inliers.keys())
-    assert all(len({number(one) >= 12 for one in asked}) == 2 for asked in link.deciding)
-
-
 def number(image: str) -> int:
     return int(image[:3])
 
@@ -225,7 +207,7 @@ def ambiguous(tmp_path: Path) -> Path:
 
 def test_suspects_are_listed_with_advice_where_there_are_many(ambiguous: Path) -> None:
     folded = PoseProbabilities({}, {}, 0.3, ())
-    found = visual_aliasing(read_inconsistent_pairs(ambiguous, frozenset()), [folded])
+    found = visual_aliasing(read_inconsistent_pairs(ambiguous), [folded])
 
     assert {(s.a, s.b) for s in found.inconsistent_pairs} == {tuple(pair(*ends)) for ends in FALSE}
     assert [s.score for s in found.inconsistent_pairs] == sorted(
@@ -234,8 +216,8 @@ def test_suspects_are_listed_with_advice_where_there_are_many(ambiguous: Path) -
     assert found.ambiguous
     assert found.note == ADVICE
     for other in (replace(folded, right=0.9), replace(folded, residual_ratio=1.6)):
-        assert not visual_aliasing(read_inconsistent_pairs(ambiguous, frozenset()), [other]).ambiguous
-    report = read_inconsistent_pairs(ambiguous, frozenset())
+        assert not visual_aliasing(read_inconsistent_pairs(ambiguous), [other]).ambiguous
+    report = read_inconsistent_pairs(ambiguous)
     assert report is not None
     assert not visual_aliasing(replace(report, inconsistent_pairs=()), [folded]).ambiguous
 
@@ -243,8 +225,8 @@ def test_suspects_are_listed_with_advice_where_there_are_many(ambiguous: Path) -
 def test_with_too_many_pairs_nobody_looks_and_that_is_said(ambiguous: Path) -> None:
     count = num_verified(ambiguous)
 
-    assert read_inconsistent_pairs(ambiguous, frozenset(), max_pairs=count) is not None
-    found = visual_aliasing(read_inconsistent_pairs(ambiguous, frozenset(), max_pairs=count - 1))
+    assert read_inconsistent_pairs(ambiguous, max_pairs=count) is not None
+    found = visual_aliasing(read_inconsistent_pairs(ambiguous, max_pairs=count - 1))
 
     assert (found.inconsistent_pairs, found.ambiguous) == ((), False)
     assert f"more than {MAX_PAIRS:,} verified pairs" in found.note
@@ -253,7 +235,7 @@ def test_with_too_many_pairs_nobody_looks_and_that_is_said(ambiguous: Path) -> N
 def test_a_scene_without_visual_aliasing_has_nothing_to_say(tmp_path: Path) -> None:
     scene = synthesize(tmp_path / "scene.db")
 
-    found = visual_aliasing(read_inconsistent_pairs(scene.database, frozenset()))
+    found = visual_aliasing(read_inconsistent_pairs(scene.database))
 
     assert (found.inconsistent_pairs, found.ambiguous, found.note) == ((), False, "")
 

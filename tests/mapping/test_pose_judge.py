@@ -23,7 +23,7 @@ Photographed = tuple[synthetic.Scene, pycolmap.Reconstruction]
 @pytest.fixture
 def judge(photographed: Photographed) -> PoseJudge:
     scene, _ = photographed
-    report = read_inconsistent_pairs(scene.database, frozenset())
+    report = read_inconsistent_pairs(scene.database)
     assert report is not None
     return PoseJudge(Scene.open(scene.database), report.probability)
 

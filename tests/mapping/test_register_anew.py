@@ -20,7 +20,7 @@ Photographed = tuple[synthetic.Scene, pycolmap.Reconstruction]
 
 
 def judging(database: Path) -> MappingContext:
-    report = read_inconsistent_pairs(database, frozenset())
+    report = read_inconsistent_pairs(database)
     assert report is not None
     context = workbench(database)
     return replace(context, judge=PoseJudge(context.scene, report.probability))

@@ -122,7 +122,7 @@ def test_most_false_pairs_of_a_town_are_likelier_false_and_few_true_ones(grid: P
         known_false_pairs(grid.name, grid / "database.db") & ViewGraph.read(grid / "database.db").edges.keys()
     )
 
-    report = read_inconsistent_pairs(grid / "database.db", frozenset())
+    report = read_inconsistent_pairs(grid / "database.db")
 
     assert report is not None
     true = report.probability.keys() - false

@@ -164,7 +164,7 @@ def rightly_placed(
 
 @lru_cache(1)
 def _scene(database: Path) -> tuple[Scene, InconsistencyReport]:
-    report = read_inconsistent_pairs(database, frozenset())
+    report = read_inconsistent_pairs(database)
     if report is None:
         raise SystemExit(f"{database} holds too many verified pairs")
     return Scene.open(database), report
