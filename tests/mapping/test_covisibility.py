@@ -5,7 +5,7 @@ import pycolmap
 import pytest
 
 from retrieval import Pair
-from sfm.mapping.measures.covisibility import PredictedCovisibility, predicted_overlaps
+from sfm.mapping.measures.covisibility import predicted_overlaps
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 500.0
 
@@ -86,33 +86,3 @@ def test_photos_that_look_away_do_not_overlap(turn_deg: float) -> None:
 def test_models_of_one_photo_or_none_overlap_nothing() -> None:
     assert predicted_overlaps(pycolmap.Reconstruction()) == {}
     assert predicted_overlaps(model_of({"a": (at(0), wall(5.0, -3, 3))})) == {}
-
-
-def test_photos_moved_with_what_they_see_overlap_as_a_model_with_them_there_does() -> None:
-    """Photos of the right end of a long wall, shrunk by half and set before its left end."""
-    points = wall(5.0, -3, 12)
-    views = {f"{i}": (at(1.5 * i), points) for i in range(6)}
-    part = {"4", "5"}
-    there_from_here = pycolmap.Sim3d(0.5, pycolmap.Rotation3d(), np.array([-2.0, 0.0, 2.5]))
-    model, moved = model_of(views), model_of({name: views[name] for name in part})
-    moved.transform(there_from_here)
-    for name in part:
-        image = moved.find_image_with_name(name)
-        views[name] = (image.cam_from_world(), there_from_here * points)
-
-    overlaps = PredictedCovisibility.of(model).moved(part, there_from_here).overlaps()
-
-    assert overlaps == pytest.approx(predicted_overlaps(model_of(views)), abs=0.02)
-    assert Pair("0", "4") in overlaps
-    assert Pair("0", "4") not in predicted_overlaps(model)
-
-
-def test_overlaps_of_a_part_are_those_across() -> None:
-    points = wall(5.0, -3, 12)
-    covisibility = PredictedCovisibility.of(model_of({f"{i}": (at(1.5 * i), points) for i in range(4)}))
-
-    across = {
-        pair: share for pair, share in covisibility.overlaps().items() if len({"0", "1"} & {*pair}) == 1
-    }
-    assert covisibility.overlaps({"0", "1"}) == across
-    assert across

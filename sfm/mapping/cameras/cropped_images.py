@@ -62,9 +62,9 @@ def cropped_images(model: pycolmap.Reconstruction, shared_by: Mapping[int, int])
 
     All images of a camera are crops if principal points of their own explain the typical one clearly better
     than shared intrinsics, and with nearly one focal length; so are stabilized videos, and lenses that move.
-    Otherwise single images are crops:
-    those that a centred principal point explains worse than the typical image, and their own one clearly
-    better. If these are most images of one size, the others of that size are crops, too.
+    Otherwise single images are crops: those that a centred principal point explains worse than the typical
+    image, and their own one clearly better. If these are most images of one size, the others of that size are
+    crops, too.
 
     Args:
         model: registered images and points; where these are too few (`are_observed`), none is found.
