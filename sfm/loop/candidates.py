@@ -18,6 +18,7 @@ from retrieval import Pair, Reason
 from .calibration import Calibration
 from .chance_effects import ChanceEffects
 from .loop_state import LoopState
+from .overlaps import overlap_chance
 from .pair_plan import Candidate, PairPlan, conductance_of
 
 _NUM_SIMILAR = 30
@@ -29,8 +30,6 @@ _HALF_STRENGTH = 50
 _FIRM_DEGREE = 3
 """Verified partners of a well-connected photo: of two, either may be wrong."""
 _MIN_CHANCE = 0.02
-_FULL_OVERLAP = 0.5
-"""From here on a pair nearly always verifies."""
 _PER_GROUP = 12
 """Tried pairs for the stronger matcher of each photo alone, and of two parts, in each round."""
 _FIRST_CHANCE, _DECAY = 0.6, 0.88
@@ -80,11 +79,6 @@ def _chances(now: LoopState, plan: PairPlan) -> dict[Pair, float]:
 def _any_of(*chances: float) -> float:
     """Chance that any of independent promises is kept."""
     return 1 - math.prod(1 - chance for chance in chances)
-
-
-def overlap_chance(share: float) -> float:
-    """Chance to verify of a pair that overlaps by this share, by the poses of a model."""
-    return round(min(1.0, share / _FULL_OVERLAP), 6)
 
 
 def _similar(now: LoopState) -> dict[Pair, float]:

@@ -35,11 +35,12 @@ from .epipolar_guides import guides_of
 from .kept_rounds import KeptRounds
 from .loop_state import LoopState
 from .mapper import Mapper, Models
+from .overlaps import overlaps_of
 from .pair_design import promising
 from .pair_plan import Candidate, PairPlan
 from .round_reports import RoundReports, have_moved, registered_names
 from .scheduler import Budget, Outcome, run_plan
-from .weak_parts import overlaps_of, pairs_between_weak_parts
+from .weak_parts import pairs_between_weak_parts
 
 Survived = Callable[[str], AbstractContextManager[object]]
 Stage = Literal["graph", "models"]

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
-
-import pycolmap
+from collections.abc import Mapping
 
 from retrieval import Pair, Reason
-from sfm.mapping import predicted_overlaps
 
 from .a_optimal_design import a_optimal_links
 from .pair_design import MIN_GAIN
 from .pair_plan import Candidate
 
-_MIN_OVERLAP = 0.05
-"""Predicted overlap of a candidate, at least."""
 _WORTH = 0.3
 """Nats of a unit of log(1 + gain); the gain counts already how likely the pair is to verify."""
 
@@ -42,16 +37,3 @@ def pairs_between_weak_parts(
         )
         for pair, gain in found
     ]
-
-
-def overlaps_of(models: Sequence[pycolmap.Reconstruction], new_images: Set[str] | None) -> dict[Pair, float]:
-    """Predicted overlaps in models that contain new images."""
-    found: dict[Pair, float] = {}
-    for model in models:
-        names = {model.image(i).name for i in model.reg_image_ids()}
-        if new_images is not None and new_images.isdisjoint(names):
-            continue
-        for pair, share in predicted_overlaps(model).items():
-            if share >= _MIN_OVERLAP:
-                found[pair] = max(found.get(pair, 0.0), share)
-    return found

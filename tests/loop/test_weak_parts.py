@@ -6,10 +6,11 @@ from itertools import combinations
 import pytest
 
 from retrieval import Pair, Reason
-from sfm.loop import weak_parts
+from sfm.loop import overlaps
+from sfm.loop.overlaps import overlaps_of
 from sfm.loop.pair_design import MIN_GAIN, PairDesign
 from sfm.loop.pair_plan import Candidate, PairPlan
-from sfm.loop.weak_parts import overlaps_of, pairs_between_weak_parts
+from sfm.loop.weak_parts import pairs_between_weak_parts
 from tests.loop.stand_in import model_of
 
 WEST = [f"w{i:02}.jpg" for i in range(12)]
@@ -54,7 +55,7 @@ def test_where_more_pairs_hold_the_parts_together_nothing_is_asked() -> None:
 
 def test_what_does_not_overlap_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     shares = {Pair.of(WEST[0], EAST[k]): share for k, share in enumerate((0.04, 0.05, 0.3))}
-    monkeypatch.setattr(weak_parts, "predicted_overlaps", lambda model: shares)
+    monkeypatch.setattr(overlaps, "predicted_overlaps", lambda model: shares)
 
     assert found(two_towns(), {}) == []
     assert overlaps_of([model_of(4)], None) == {pair: share for pair, share in shares.items() if share > 0.04}
