@@ -77,7 +77,6 @@ def run_closed_loop(
     models: Models = (),
     new_images: Set[str] | None = None,
     survived: Survived = nullcontext,
-    is_void: Callable[[Models], bool] | None = None,
 ) -> LoopResult:
     """Reconstruct in rounds until nothing changes, no request is left, or the budget is spent.
 
@@ -92,7 +91,6 @@ def run_closed_loop(
         new_images: images that share the budget; each requested pair contains one. None: all.
         survived: context of a named step once there are models. If it suppresses the exception of a step,
             the models are as they were before the step.
-        is_void: asked of the first models; where it says so, they are what comes back, not refined.
     """
     scope = frozenset(graph.images) if new_images is None else frozenset(new_images)
     pairs, kept = _Pairs(graph, mapper), KeptRounds(folder, events)
@@ -102,12 +100,11 @@ def run_closed_loop(
         loop.complete_graph()
     has_rounds = config.max_rounds > 0 and config.mapper == "graph"
     loop.register(restart=True, compares=not has_rounds)
-    if is_void is None or not is_void(loop.models):
-        with survived("further rounds"), loop.restored():
-            if has_rounds:
-                loop.improve_models()
-        with survived("last adjustment"), loop.restored():
-            loop.refine_models()
+    with survived("further rounds"), loop.restored():
+        if has_rounds:
+            loop.improve_models()
+    with survived("last adjustment"), loop.restored():
+        loop.refine_models()
     return LoopResult(
         tuple(loop.models), pairs.view_graph, pairs.graph, tuple(loop.reports.rounds), pairs.report
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,13 +161,11 @@ def registered(
     graph: SceneGraph,
     rank: Rank,
     addition: ImageAddition | None = None,
-    is_void: Callable[[Models], bool] | None = None,
     start: Models = (),
 ) -> LoopResult:
     """Stage: models from the matched pairs, and from the pairs that the closed loop requests.
 
-    Where `is_void` says so of the first models, they come back without what follows. Models to `start` from
-    are continued.
+    Models to `start` from are continued.
     """
     space, existing = session.workspace, addition.existing if addition else None
     failed = FailedPairs.read(space.cache)
@@ -184,7 +182,6 @@ def registered(
             models=existing.models if existing else start,
             new_images=addition.new if addition else None,
             survived=session.survived,
-            is_void=is_void,
         )
         if session.history.lost:
             FailedPairs.read(space.cache).renew()
