@@ -40,8 +40,9 @@ def registered_with_right_cameras(
     Finished models are asked: first ones may be bent where a few more pairs straighten them, and in a bent
     model, and on a flat scene, wrong cameras explain single photos better. Models of which few photos get
     other cameras are continued without these, others begun anew. They are asked again where they have more
-    photos than those before, or where photos have cameras of their own, which may turn out alike. The cameras
-    before stand where registration with the others fails, or where its models are less likely right.
+    photos than those before, or where photos have cameras of their own, which bent models show only roughly.
+    The cameras before stand where registration with the others fails, or where its models are less likely
+    right.
     """
     loop = registered(session, collection, database, proposed, graph, rank)
     asked: set[str] = set()

@@ -207,7 +207,7 @@ def _camera(spec: CameraSpec) -> pycolmap.Camera:
 def _with_intrinsics(spec: CameraSpec, entry: Entry, camera_id: int) -> CameraSpec:
     """The camera with the intrinsics of its photo's points, from which registration is to start.
 
-    They are rough: they come from a model that wrong ones had bent.
+    Those of crops are rough: they come from a model that crops had bent.
     """
     camera = with_focal_length(_camera(spec), entry["focal_px"])
     params = np.array(camera.params)
@@ -220,7 +220,7 @@ def _with_intrinsics(spec: CameraSpec, entry: Entry, camera_id: int) -> CameraSp
         camera_id=camera_id,
         model=camera.model_name,
         params=tuple(float(value) for value in camera.params),
-        has_prior_focal_length=False,
+        has_prior_focal_length="principal_point" not in entry,
         split_from=spec.camera_id,
         cropped="principal_point" in entry,
     )
