@@ -174,12 +174,6 @@ def _registration(name: str, history: History) -> Iterator[str]:
             f"moved with {len(moved['names']) - 1} others: {after:,} of the matches that join them with the "
             f"rest agree with their place, {before:,} did with the first one, given by look-alikes"
         )
-    if anew := history.registered_anew.get(name):
-        before, after = anew["log_odds"]
-        lines.append(
-            f"registered anew with {len(anew['names']) - 1} others, without the pairs that agreed with their "
-            f"first place: the log-odds of their place beside the rest were {before:.1f} and are {after:.1f}"
-        )
     if name in history.filtered:
         lines.append(f"taken out again: {history.filtered[name]}")
     if kept := history.registered.get(name):

@@ -60,7 +60,6 @@ class History:
         rejected: failed attempts to register, by photo, in order.
         filtered: why a photo was taken out of its model again, by photo.
         split: the `split` event of the part that a photo was taken off a model with.
-        registered_anew: the `registered_anew` event of the part that a photo was registered anew with.
         relocated: the `relocated` event of the part of its model that a photo was moved with.
         dropped: the `dropped_model` event of the last model that a photo was lost with.
         requests: what the closed loop asked for, by photo.
@@ -81,7 +80,6 @@ class History:
         self.rejected: defaultdict[str, list[Event]] = defaultdict(list)
         self.filtered: dict[str, str] = {}
         self.split: dict[str, Event] = {}
-        self.registered_anew: dict[str, Event] = {}
         self.relocated: dict[str, Event] = {}
         self.dropped: dict[str, Event] = {}
         self.requests: defaultdict[str, list[Event]] = defaultdict(list)
@@ -187,10 +185,6 @@ class History:
             for name in event["names"]:
                 self.relocated[name] = event
 
-    def _registered_anew(self, event: Event) -> None:
-        if event["accepted"]:
-            self.registered_anew |= dict.fromkeys(event["names"], event)
-
     def _intrinsics(self, event: Event) -> None:
         if event.get("model") is not None:
             self.intrinsics.append(event)
@@ -217,7 +211,6 @@ _READERS = {
     "rejected": History._rejected,
     "filtered": History._filtered,
     "split": History._split,
-    "registered_anew": History._registered_anew,
     "relocated": History._relocated,
     "dropped_model": History._dropped_model,
     "intrinsics": History._intrinsics,

@@ -46,7 +46,6 @@ _FIELDS: Mapping[str, object] = {
     "filtered": {"name": str, "why": str, "model?": _NUMBER},
     "split": {"names": [str], "articulation": str, "model?": _NUMBER},
     "relocated": {"names": [str], "accepted": bool, "num_matches": [int]},
-    "registered_anew": {"names": [str], "accepted": bool, "log_odds": [_NUMBER]},
     "dropped_model": {"names": [str], "why": str},
 }
 """Fields that some events must have, because readers depend on them."""
@@ -102,8 +101,6 @@ def _is_whole(record: Mapping[str, Any]) -> bool:
         return False
     if record["event"] == "relocated":
         return len(record["num_matches"]) == 2
-    if record["event"] == "registered_anew":
-        return len(record["log_odds"]) == 2
     return "a" not in record or record["a"] != record.get("b")
 
 

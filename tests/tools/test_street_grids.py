@@ -156,8 +156,6 @@ def test_deferring_pairs_and_relocating_parts_each_keep_the_town_from_folding(
     if not relocation:
         for stage in ("registrar", "refinement.final_refinement"):
             monkeypatch.setattr(f"sfm.mapping.{stage}.relocate_parts", lambda context, submodel: submodel)
-        anew = "sfm.mapping.refinement.final_refinement.register_parts_anew"
-        monkeypatch.setattr(anew, lambda context, submodel: submodel)
 
     map_database(grid / "database.db", output=tmp_path, config=load_config(overrides=options))
 

@@ -20,7 +20,7 @@ from ..pose_consistency.pose_judge import PoseJudge
 from .alternative_poses import AlternativePlacement, alternative_placements
 from .merge import attach_part
 
-MAX_MOVES = 10
+_MAX_MOVES = 10
 """Of parts of one model, with those that are taken back."""
 
 
@@ -34,7 +34,7 @@ def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
     judge = context.judge
     if judge is None or submodel.is_depth_only:
         return submodel
-    tries = MAX_MOVES
+    tries = _MAX_MOVES
     while tries > 0:
         log_odds = judge.placement_log_odds(submodel.reconstruction)
         found = None

@@ -14,7 +14,6 @@ from ..cameras.intrinsics import as_rich_as_now
 from ..depth.depth_model import has_parallax
 from ..depth.metric_scale import metric_scale, scale_to_metres
 from ..edits.judge import Judge, Step, apply_step
-from ..edits.register_anew import register_parts_anew
 from ..edits.relocate import relocate_parts
 from ..growing.bundle_adjustment import adjust_to_the_end
 from ..growing.submodels import MappingContext, Submodel, copied
@@ -54,8 +53,8 @@ def refine_model(
     - Observations are chosen by the present poses. They are chosen again where the poses then change, or
       where more deferred pairs agree at first. From the second time on, outliers are dropped only after
       convergence.
-    - A part is relocated, or registered anew, where its placement is then likelier right (`relocate_parts`,
-      `register_parts_anew`); the model is then refined again.
+    - A part is relocated where its placement is then likelier right (`relocate_parts`); the model is then
+      refined again.
     - Models from depth alone keep their poses, since their points lack parallax and would be filtered.
     """
     scene, options, submodel = context.scene, context.options, grown
@@ -168,9 +167,7 @@ def _adjusting(last: RefinementPass) -> Step:
 def _relocating(context: MappingContext, last: RefinementPass) -> Step:
     """Parts of a model at placements that are likelier right."""
     context = replace(context, options=last.options)
-    return lambda submodels: [
-        register_parts_anew(context, relocate_parts(context, submodel)) for submodel in submodels
-    ]
+    return lambda submodels: [relocate_parts(context, submodel) for submodel in submodels]
 
 
 def _without_points_of_pairs(submodels: Sequence[Submodel]) -> Sequence[Submodel]:
