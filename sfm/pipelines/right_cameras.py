@@ -47,7 +47,7 @@ def registered_with_right_cameras(
     loop = registered(session, collection, database, proposed, graph, rank)
     asked: set[str] = set()
     for _ in range(_MAX_REGROUPINGS):
-        found, evidence = None, None
+        found = None
         if not registered_names(loop.models) <= asked or _has_splits(collection):
             with session.survived("cameras of their own"):
                 found = other_cameras(session, collection, database, loop.models)

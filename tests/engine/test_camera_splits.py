@@ -209,7 +209,7 @@ def test_models_are_continued_where_few_photos_are_split_off(demo_data: Path, tm
 
 
 def matching_one_more(*arguments: Any, start: Models = ()) -> LoopResult:
-    """`registered` that matches a further pair where there are models to start from or other cameras."""
+    """`registered` that matches a further pair where a photo has a camera of its own."""
     session, collection, database, *_ = arguments
     loop = registered(*arguments, start=start)
     for ends in combinations(sorted(collection.names), 2) if len(collection.cameras) > 1 else ():
