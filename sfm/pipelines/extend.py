@@ -27,16 +27,15 @@ from sfm.reference.pairs import propose_for_new
 from sfm.reference.photo_files import remember_sources
 from sfm.reference.workspace import begin, models_in_database
 from sfm.report.result import Result
-from sfm.stages.register import SessionMapper
 from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession
-from sfm.stages.split_cameras import OtherCameras, other_cameras, remembered_splits, take_cameras
+from sfm.stages.split_cameras import other_cameras
 from sfm.stages.stages import matched, registered, with_features
 from sfm.stages.write_results import finish, write_refined
 from sfm.types import Collection, PhotoOutcome, PhotoStatus
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import content_key
 
-from .right_cameras import are_less_likely, put_back
+from .right_cameras import with_other_cameras
 
 _VERSION = 3
 
@@ -135,37 +134,19 @@ def extend(
         loop = _grown(session, collection, store, addition, given)
         with session.survived("cameras of their own"):
             if found := other_cameras(session, collection, store, loop.models, among=new):
-                before = collection, loop
-                collection, loop = _with_other_cameras(session, before, store, addition, given, found)
+                collection, loop = with_other_cameras(
+                    session,
+                    store,
+                    (collection, loop),
+                    found,
+                    lambda better: _grown(session, better, store, addition, given),
+                )
         loop = loop if frozen else _moved_back(session, loop, models)
         frame = GivenFrame.of(given.root, given.registered)
         result = finish(session, collection, store, loop, existing=frame)
         extension = Extension.of(result, addition, given, collection)
         session.sharing.write_json(output / "extension.json", extension.to_dict())
         return extension
-
-
-def _with_other_cameras(
-    session: PhotoSession,
-    before: tuple[Collection, LoopResult],
-    store: FeatureDatabase,
-    addition: ImageAddition,
-    given: GivenModel,
-    found: OtherCameras,
-) -> tuple[Collection, LoopResult]:
-    """The collection and models with the cameras found.
-
-    As `before` where those models are likelier right, or where registration with the cameras fails.
-    """
-    (collection, loop), splits = before, remembered_splits(session)
-    evidence = SessionMapper(session, collection, store).evidence(loop.models)
-    with session.survived("registration with other cameras"):
-        better = take_cameras(session, store, found)
-        other = _grown(session, better, store, addition, given)
-        after = SessionMapper(session, better, store).evidence(other.models)
-        if not are_less_likely(session, after, evidence):
-            return better, other
-    return collection, put_back(session, store, collection, splits, loop)
 
 
 def _options(config: Config) -> Config:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from retrieval import SceneGraph
 from sfm.colmap.database import FeatureDatabase
@@ -12,7 +13,7 @@ from sfm.mapping import ModelEvidence, gain_of
 from sfm.stages.register import SessionMapper, match_edges
 from sfm.stages.session import PhotoSession
 from sfm.stages.split_cameras import (
-    Entry,
+    OtherCameras,
     continuable,
     other_cameras,
     remember_splits,
@@ -54,27 +55,62 @@ def registered_with_right_cameras(
         if found is None:
             break
         asked |= registered_names(loop.models)
-        splits, before, finished = remembered_splits(session), collection, loop
-        is_better = False
-        with session.survived("registration with other cameras"):
-            evidence = SessionMapper(session, before, database).evidence(finished.models)
-            collection = take_cameras(session, database, found)
-            graph = matched(session, collection, proposed, database)
-            start = continuable(loop.models, before, collection)
-            loop = registered(session, collection, database, proposed, graph, rank, start=start)
-            after = SessionMapper(session, collection, database).evidence(loop.models)
-            is_better = not are_less_likely(session, after, evidence)
-        if not is_better:
-            tried = replace(finished, scene_graph=finished.scene_graph.merged(loop.scene_graph.edges))
-            return put_back(session, database, before, splits, tried), before
+        before = collection, loop
+        again = partial(_registered_again, session, database, proposed, rank, before)
+        collection, loop = with_other_cameras(session, database, before, found, again)
+        if collection is before[0]:
+            break
     return loop, collection
+
+
+def _registered_again(
+    session: PhotoSession,
+    database: FeatureDatabase,
+    proposed: SceneGraph,
+    rank: Rank,
+    before: tuple[Collection, LoopResult],
+    better: Collection,
+) -> LoopResult:
+    graph = matched(session, better, proposed, database)
+    start = continuable(before[1].models, before[0], better)
+    return registered(session, better, database, proposed, graph, rank, start=start)
 
 
 def _has_splits(collection: Collection) -> bool:
     return any(camera.split_from is not None for camera in collection.cameras.values())
 
 
-def are_less_likely(
+def with_other_cameras(
+    session: PhotoSession,
+    database: FeatureDatabase,
+    before: tuple[Collection, LoopResult],
+    found: OtherCameras,
+    register: Callable[[Collection], LoopResult],
+) -> tuple[Collection, LoopResult]:
+    """The collection with the cameras found, and what `register` makes of it.
+
+    As `before` where that fails, or where those models are likelier right, with all pairs matched since.
+    """
+    (collection, finished), splits = before, remembered_splits(session)
+    tried = finished.scene_graph.edges
+    with session.survived("registration with other cameras"):
+        evidence = SessionMapper(session, collection, database).evidence(finished.models)
+        better = take_cameras(session, database, found)
+        other = register(better)
+        tried = other.scene_graph.edges
+        after = SessionMapper(session, better, database).evidence(other.models)
+        if not _are_less_likely(session, after, evidence):
+            return better, other
+    graph = finished.scene_graph.merged(tried)
+    remember_splits(session, splits)
+    database.sync(collection, session.backend.keys())
+    match_edges(session, collection, database, graph.edges)
+    verified = SessionMapper(session, collection, database).view_graph()
+    stays = replace(finished, scene_graph=graph, view_graph=verified, inconsistent_pairs=None)
+    return collection, write_refined(session, stays)
+
+
+def _are_less_likely(
     session: PhotoSession, after: Sequence[ModelEvidence] | None, before: Sequence[ModelEvidence] | None
 ) -> bool:
     """Whether models with other cameras are less likely right than those before; False where nobody knows."""
@@ -83,21 +119,3 @@ def are_less_likely(
     why = f"models with other cameras are less likely right than those before (log ratio {gain:.2f})"
     session.workspace.events.emit("register", "step_refused", step="other cameras", why=why)
     return True
-
-
-def put_back(
-    session: PhotoSession,
-    database: FeatureDatabase,
-    collection: Collection,
-    splits: Mapping[str, Entry],
-    finished: LoopResult,
-) -> LoopResult:
-    """Models that were finished before other cameras were tried, with these and their files.
-
-    Pairs that were matched since stay, with the cameras before.
-    """
-    remember_splits(session, splits)
-    database.sync(collection, session.backend.keys())
-    match_edges(session, collection, database, finished.scene_graph.edges)
-    verified = SessionMapper(session, collection, database).view_graph()
-    return write_refined(session, replace(finished, view_graph=verified, inconsistent_pairs=None))
