@@ -1,4 +1,4 @@
-"""COLMAP's log lines, which it writes to stderr itself: shown on request."""
+"""Log lines of COLMAP and of the Ceres that pyceres brings, which write to stderr: shown on request."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ _chosen = False
 
 @contextmanager
 def native_log(*, verbose: bool = False) -> Iterator[None]:
-    """Show COLMAP's log lines when `verbose`, else only what ends the process; the outermost block decides.
+    """Show these log lines when `verbose`, else only what ends the process; the outermost block decides.
 
     COLMAP logs outcomes as errors that are answers to us, such as that some images make no model.
     """
@@ -16,11 +16,13 @@ def native_log(*, verbose: bool = False) -> Iterator[None]:
     if _chosen:
         yield
         return
+    import pyceres
     import pycolmap
 
-    before, _chosen = pycolmap.logging.minloglevel, True
+    of_colmap, of_ceres, _chosen = pycolmap.logging.minloglevel, pyceres.logging.minloglevel, True
     pycolmap.logging.minloglevel = 0 if verbose else pycolmap.logging.FATAL.value
+    pyceres.logging.minloglevel = 0 if verbose else pyceres.logging.FATAL.value
     try:
         yield
     finally:
-        pycolmap.logging.minloglevel, _chosen = before, False
+        pycolmap.logging.minloglevel, pyceres.logging.minloglevel, _chosen = of_colmap, of_ceres, False

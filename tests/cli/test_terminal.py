@@ -143,15 +143,17 @@ def test_the_display_follows_options_and_terminal(monkeypatch: pytest.MonkeyPatc
     assert choose_display(quiet=False, log_json=False, verbose=False) is Display.LINES
 
 
-def test_colmap_is_quiet_unless_verbose_and_the_level_is_restored() -> None:
+def test_colmap_and_ceres_are_quiet_unless_verbose_and_the_levels_are_restored() -> None:
+    import pyceres
     import pycolmap
 
-    before = pycolmap.logging.minloglevel
+    loggers = pycolmap.logging, pyceres.logging  # each library brings its own
+    before = [one.minloglevel for one in loggers]
     with native_log(verbose=False):
-        assert pycolmap.logging.minloglevel == 3
+        assert [one.minloglevel for one in loggers] == [3, 3]
     with native_log(verbose=True):
-        assert pycolmap.logging.minloglevel == 0
-    assert pycolmap.logging.minloglevel == before
+        assert [one.minloglevel for one in loggers] == [0, 0]
+    assert [one.minloglevel for one in loggers] == before
 
 
 def test_functions_are_silent_unless_the_caller_chose(tmp_path: Path) -> None:

@@ -13,9 +13,8 @@ import sys
 import threading
 from pathlib import Path
 
-import pycolmap
-
 from sfm.files.scratch import scratch_below
+from sfm.workspace.native_log import native_log
 
 from .task import map_task
 
@@ -24,9 +23,8 @@ def main() -> None:
     """Map the cluster in the folder that the command line names."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's reaches us, too; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    pycolmap.logging.minloglevel = pycolmap.logging.FATAL.value
     folder = Path(sys.argv[1])
-    with scratch_below(folder):
+    with native_log(), scratch_below(folder):
         map_task(folder, _tell)
 
 
