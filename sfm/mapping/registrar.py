@@ -13,7 +13,7 @@ from retrieval import Pair
 from sfm.workspace.events import EventSink
 from sfm.workspace.progress import Progress, Task
 
-from .cameras.focal import likeliest_focal_lengths
+from .cameras.focal import likely_focal_lengths
 from .cameras.focal_priors import starting_values
 from .clusters.clustered import clustered_models
 from .depth.depth_model import has_parallax
@@ -81,15 +81,15 @@ def reconstruct(
     if mapper in PEERS:
         return _reconstruct_with_peer(mapper, problem, events)
     scene = Scene.open(problem.database, problem.depth, problem.photos)
-    _set_focal_lengths(scene, problem, events)
+    known = [model for model in start if has_pairs(scene, model)]
+    shorter = _set_focal_lengths(scene, problem, known, events)
     frozen, options = problem.frozen, _options(scene, problem)
     if frozen:
         fixed = replace(problem, fixed_cameras=problem.fixed_cameras | frozen.cameras)
         options = with_frozen_poses(_options(scene, fixed))
     discarded = Journal()
     with progress.task("register", len(scene.name_of), unit="photos") as task:
-        context = MappingContext(scene, options, _CountOnce(task), poses=problem.poses)
-        known = [model for model in start if has_pairs(scene, model)]
+        context = MappingContext(scene, options, _CountOnce(task), poses=problem.poses, shorter_focal=shorter)
         if problem.config.aligns:
             submodels = _aligned_models(context, problem, discarded)
             start = () if problem.existing else start
@@ -195,14 +195,27 @@ def _focal_guesses(scene: Scene, problem: MappingProblem) -> dict[int, float]:
     }
 
 
-def _set_focal_lengths(scene: Scene, problem: MappingProblem, events: EventSink) -> None:
-    """Set the focal lengths to start from, for the cameras of the scene that may change."""
-    estimates = likeliest_focal_lengths(scene, seed=problem.seed)
-    for camera_id, focal_px in starting_values(scene, _focal_guesses(scene, problem), estimates).items():
+def _set_focal_lengths(
+    scene: Scene, problem: MappingProblem, models: Sequence[pycolmap.Reconstruction], events: EventSink
+) -> dict[int, float]:
+    """Set the focal lengths to start from, for the cameras of the scene that may change.
+
+    Cameras of models start from the nearest likely value to theirs.
+
+    Returns:
+        Shorter focal lengths (px, by camera id) that pairs of images leave open, of cameras without a model.
+    """
+    likely = likely_focal_lengths(scene, seed=problem.seed)
+    of_models = {i: m.camera(i).mean_focal_length() for m in reversed(models) for i in m.cameras}
+    estimates = {i: one.nearest(of_models.get(i, one.px)) for i, one in likely.items()}
+    guesses = _focal_guesses(scene, problem)
+    for camera_id, focal_px in starting_values(scene, guesses, estimates).items():
         if camera_id in scene.cache.cameras and camera_id not in problem.fixed_cameras:
             camera = scene.cache.camera(camera_id)
             camera.params = with_focal_length(camera, focal_px).params.tolist()
             events.emit(STAGE, "focal_length", camera_id=camera_id, focal_px=round(focal_px, 1))
+    may_change = likely.keys() & scene.cache.cameras.keys() - guesses.keys() - problem.fixed_cameras
+    return {i: likely[i].starts[1] for i in sorted(may_change - of_models.keys()) if likely[i].is_open}
 
 
 class _CountOnce:

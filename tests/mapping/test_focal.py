@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pycolmap
 import pytest
 
-from sfm.mapping.cameras.focal import likeliest_focal_lengths
+from sfm.mapping.cameras.focal import likely_focal_lengths
 from sfm.mapping.scene.scene import Scene
 
 WIDTH, HEIGHT = 1024, 768
@@ -62,7 +62,7 @@ def test_photos_that_turn_determine_the_focal_length(tmp_path: Path, seed: int) 
     rng = np.random.default_rng(seed)
     scene = write(tmp_path / "database.db", turned(rng), rng, has_prior=False)
 
-    assert likeliest_focal_lengths(scene, seed=0) == {1: pytest.approx(TRUE_FOCAL_PX, rel=0.1)}
+    assert likely_focal_lengths(scene, seed=0)[1].px == pytest.approx(TRUE_FOCAL_PX, rel=0.1)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -71,23 +71,22 @@ def test_straight_on_the_prior_of_lenses_decides(tmp_path: Path, seed: int) -> N
     rng = np.random.default_rng(seed)
     scene = write(tmp_path / "database.db", forward(rng), rng, has_prior=False)
 
-    (focal_px,) = likeliest_focal_lengths(scene, seed=0).values()
+    (found,) = likely_focal_lengths(scene, seed=0).values()
 
-    assert 0.6 * WIDTH < focal_px < 1.3 * WIDTH
+    assert 0.6 * WIDTH < found.px < 1.3 * WIDTH
+    assert found.is_open
 
 
 def test_a_focal_length_from_exif_is_left_alone(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
 
-    assert not likeliest_focal_lengths(
-        write(tmp_path / "database.db", turned(rng), rng, has_prior=True), seed=0
-    )
+    assert not likely_focal_lengths(write(tmp_path / "database.db", turned(rng), rng, has_prior=True), seed=0)
 
 
 def test_the_lens_of_a_turned_phone_stays(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     path = tmp_path / "database.db"
-    known = likeliest_focal_lengths(write(path, turned(rng), rng, has_prior=False), seed=0)
+    known = likely_focal_lengths(write(path, turned(rng), rng, has_prior=False), seed=0)
     with pycolmap.Database.open(path) as db:
         for camera_id, size in enumerate([(HEIGHT, WIDTH), (HEIGHT, WIDTH), (HEIGHT, 900)], 2):
             focal_px = 1.1 * DEFAULT_PX if camera_id == 3 else 1.2 * max(size)  # one was found to be zoomed
@@ -101,12 +100,12 @@ def test_the_lens_of_a_turned_phone_stays(tmp_path: Path) -> None:
             geometry = db.read_two_view_geometry(1, 2)
             db.write_two_view_geometry(1, 10 + camera_id, geometry)
 
-    assert likeliest_focal_lengths(Scene.open(path), seed=0) == {**known, 2: known[1]}
+    assert likely_focal_lengths(Scene.open(path), seed=0) == {**known, 2: known[1]}
 
 
 def test_without_enough_pairs_nothing_is_guessed(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
 
-    assert not likeliest_focal_lengths(
+    assert not likely_focal_lengths(
         write(tmp_path / "database.db", turned(rng)[:2], rng, has_prior=False), seed=0
     )

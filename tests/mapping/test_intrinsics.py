@@ -1,3 +1,5 @@
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,8 +7,10 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig
+from sfm.mapping.cameras.intrinsics import RicherCameras, richer_cameras
 
 from . import synthetic
+from .lenses import SHIFT, adjustment, finished, opencv
 from .running import run
 
 CENTRE = (512.0, 384.0)
@@ -47,3 +51,26 @@ def test_the_user_can_decide(tmp_path: Path, choice: str, moves: bool) -> None:
     found = principal_point(tmp_path / "database.db", (514.0, 384.0), principal_point=choice)
 
     assert (found != CENTRE) == moves
+
+
+def test_a_principal_point_without_evidence_goes_where_it_was_predicted() -> None:
+    model = finished(opencv(shift=SHIFT))
+    richer = richer_cameras(model, adjustment(), RefineConfig(), fixed_cameras=frozenset())
+    selection = richer.selections[1]
+    (block,) = (one for one in selection.tried if one.block == "principal_point")
+    tried = (replace(block, log_evidence=-0.5, sigma={"cx": 0.5, "cy": 0.5}),)
+    doubtful = replace(richer, selections={1: replace(selection, tried=tried)})
+    near, far = richer.started(model), copy.deepcopy(richer.started(model))
+    near.camera(1).principal_point_y += 0.9
+    far.camera(1).principal_point_y += 1.1
+
+    assert not doubtful.is_beside(near)
+    assert doubtful.is_beside(far)
+    assert not richer.is_beside(far)
+
+
+def test_one_that_went_elsewhere_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was linearised does not hold."""
+    monkeypatch.setattr(RicherCameras, "is_beside", lambda self, model: bool(self.shifted))
+
+    assert principal_point(tmp_path / "database.db", (527.0, 374.0)) == CENTRE

@@ -64,12 +64,14 @@ def accepted(tried: dict[str, TriedBlock]) -> set[str]:
 def test_what_a_lens_has_is_found_within_its_sigma_and_nothing_else(
     lens: pycolmap.Camera, blocks: set[str], true: dict[str, float], seed: int
 ) -> None:
+    """But a principal point in the middle by chance: Akaike's criterion frees one in seven."""
     result, tried = freed(finished(lens, seed=seed))
 
-    assert accepted(tried) == blocks
-    for name in blocks:
+    assert accepted(tried) - {"principal_point"} == blocks - {"principal_point"}
+    assert accepted(tried) >= blocks
+    for name in accepted(tried):
         for parameter, value in tried[name].shift.items():
-            assert abs(value - true[parameter]) < 4 * tried[name].sigma[parameter], parameter
+            assert abs(value - true.get(parameter, 0.0)) < 4 * tried[name].sigma[parameter], parameter
     richest = [model for model in LADDERS[0] if model in blocks] or ["SIMPLE_RADIAL"]
     assert result.camera(1).model_name == richest[-1]
     assert abs(result.camera(1).mean_focal_length() / FOCAL - 1) < 2e-3
@@ -151,10 +153,10 @@ def test_photos_that_err_alike_leave_more_to_the_prior(seed: int) -> None:
     richer = asked(model)
 
     found = adjusted_with(richer.started(model), richer, adjustment())
-    alone = replace(richer.selections[1], design_effect=1.0)
+    alone = replace(richer.selections[1], design_effects={})
     sure = adjusted_with(richer.started(model), replace(richer, selections={1: alone}), adjustment())
 
-    assert richer.selections[1].design_effect > 5
+    assert min(richer.selections[1].design_effects.values()) > 5
     assert found is not None
     assert sure is not None
     off, off_by_noise = (
@@ -231,7 +233,7 @@ def test_tangential_distortion_is_found_where_the_focal_length_is_held(seed: int
 
 
 @seeds(0, 1, 2)
-def test_a_lens_that_moves_between_photos_has_no_principal_point_to_be_freed(seed: int) -> None:
+def test_a_lens_that_moves_between_photos_is_not_known_better_than_it_moves(seed: int) -> None:
     """As stabilised ones do: each observation is precise, and all of a photo err alike."""
     rng = np.random.default_rng(seed)
     poses, points = ring(12, rng), cloud(400, rng)
@@ -240,7 +242,12 @@ def test_a_lens_that_moves_between_photos_has_no_principal_point_to_be_freed(see
 
     _, tried = freed(adjusted(photographed(lenses, poses, points, noise)))
 
-    assert accepted(tried) == set()
+    assert accepted(tried) <= {"principal_point"}
+    mean = np.mean([lens.params[2:4] for lens in lenses], axis=0) - (WIDTH / 2, HEIGHT / 2)
+    found = tried["principal_point"]
+    for parameter, value in zip(("cx", "cy"), mean, strict=True):
+        assert found.sigma[parameter] > 0.5  # of independent observations 0.05
+        assert abs(found.shift[parameter] - value) < 4 * found.sigma[parameter]
 
 
 def test_the_user_bounds_the_ladder() -> None:

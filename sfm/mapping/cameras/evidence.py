@@ -42,10 +42,9 @@ class Estimate:
     """Of the covariance."""
 
     @property
-    def design_effect(self) -> float:
-        """How many times larger the variances are than of independent observations (Kish 1965), typically."""
-        ratio = np.diagonal(self.covariance) / np.diagonal(self.independent)
-        return float(np.exp(np.log(ratio).mean()))
+    def design_effects(self) -> Array:
+        """(d,) how many times larger the variances are than of independent observations (Kish 1965)."""
+        return np.asarray(np.diagonal(self.covariance) / np.diagonal(self.independent))
 
     def log_evidence(self, prior: Array, offset: Array) -> float:
         """Natural logarithm of the Bayes factor for freeing the parameters, against the mean of the prior.
@@ -57,10 +56,19 @@ class Estimate:
         scale, num = np.outer(prior, prior), len(prior)
         shift, covariance = (self.shift + offset) / prior, self.covariance / scale
         freed = covariance + np.eye(num)
-        off = float(shift @ np.linalg.solve(covariance, shift))
-        freedom = self.degrees_of_freedom
-        held = np.linalg.slogdet(covariance)[1] + (freedom + num) * np.log1p(off / freedom)
-        return float(held - np.linalg.slogdet(freed)[1] - shift @ np.linalg.solve(freed, shift)) / 2
+        occam = np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(freed)[1]
+        away = shift @ np.linalg.solve(freed, shift)
+        return self.log_likelihood_ratio(offset) + float(occam - away) / 2
+
+    def log_likelihood_ratio(self, offset: Array) -> float:
+        """Natural logarithm of how much likelier the estimate is than the mean of the prior, by Student's t.
+
+        Args:
+            offset: as for `log_evidence`.
+        """
+        shift, freedom = self.shift + offset, self.degrees_of_freedom
+        off = float(shift @ np.linalg.solve(self.covariance, shift))
+        return float((freedom + len(shift)) * np.log1p(off / freedom)) / 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,13 +1,15 @@
 """First guesses of unknown focal lengths: the likeliest ones by pairs of images, and by what lenses have.
 
 Fundamental matrices of forward motion, or of planes, may agree on several times the true focal length. So
-each focal length is tried with essential matrices; where many are nearly as likely, the prior decides.
+each focal length is tried with essential matrices; where many are nearly as likely, the prior decides, and
+models begin with a shorter one, too (`growing.focal_starts`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pycolmap
@@ -27,20 +29,39 @@ _FOCAL_LENGTHS = 0.4 * _STEP ** np.arange(14)
 """In longer sides of the images."""
 _SIGMA = 0.7
 """Of the logarithm of the focal lengths of lenses, which is 0 in the mean."""
+_ONE_SIGMA = 0.5
+"""Fall of a log-posterior within one standard deviation."""
 
 
-def likeliest_focal_lengths(scene: Scene, *, seed: int) -> dict[int, float]:
-    """Focal length in px of each camera that has no prior one and enough pairs; camera id to value.
+class LikelyFocal(NamedTuple):
+    """The likeliest focal length of a camera by its pairs."""
 
-    A camera of fewer pairs, of whose focal length nothing is known, has that of one with images of the same
+    px: float
+    is_open: bool
+    """Whether one shorter by a step is within one standard deviation of the posterior."""
+
+    @property
+    def starts(self) -> list[float]:
+        """To begin with, px. Noise of matches passes for rotation, so that those that are too long win."""
+        return [self.px, self.px / _STEP**2] if self.is_open else [self.px]
+
+    def nearest(self, focal_px: float) -> float:
+        """The start, px, that is nearest to a focal length that a model has."""
+        return min(self.starts, key=lambda one: abs(float(np.log(one / focal_px))))
+
+
+def likely_focal_lengths(scene: Scene, *, seed: int) -> dict[int, LikelyFocal]:
+    """Focal lengths of each camera that has no prior one and enough pairs, by camera id.
+
+    A camera of fewer pairs, of whose focal length nothing is known, has those of one with images of the same
     sides: phones turn, and their lens stays.
     """
-    found, of_sides = dict[int, float](), dict[frozenset[int], float]()
+    found, of_sides = dict[int, LikelyFocal](), dict[frozenset[int], LikelyFocal]()
     for camera_id, pairs in sorted(_pairs(scene).items()):
         if len(pairs) >= _MIN_PAIRS:
             camera = scene.cache.camera(camera_id)
             points = tuple(_points(scene, pair) for pair in pairs)
-            found[camera_id] = _likeliest_px(Lens(camera.width, camera.height, seed), points)
+            found[camera_id] = _likely_px(Lens(camera.width, camera.height, seed), points)
             of_sides.setdefault(frozenset((camera.width, camera.height)), found[camera_id])
     for camera_id, camera in scene.cache.cameras.items():
         same = of_sides.get(frozenset((camera.width, camera.height)))
@@ -56,7 +77,7 @@ def _is_unknown(camera: pycolmap.Camera) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _likeliest_px(lens: Lens, points: tuple[tuple[bytes, bytes], ...]) -> float:
+def _likely_px(lens: Lens, points: tuple[tuple[bytes, bytes], ...]) -> LikelyFocal:
     """Where a parabola through the log-posteriors of the best focal length and its neighbours is highest.
 
     Remembered, since most rounds of the loop leave these pairs as they are.
@@ -66,7 +87,9 @@ def _likeliest_px(lens: Lens, points: tuple[tuple[bytes, bytes], ...]) -> float:
     likelihoods = np.array([sum(lens.as_pinhole(pair, px) for pair in pairs) for px in focal_px])
     values = likelihoods / (NOISE_OF_MATCH * num_matches(pairs)) - (np.log(_FOCAL_LENGTHS) / _SIGMA) ** 2 / 2
     best = int(values.argmax())
-    return float(focal_px[best] * _STEP ** peak_of(values[max(best - 1, 0) : best + 2]))
+    peak = best + peak_of(values[max(best - 1, 0) : best + 2])
+    fall = values[best] - np.interp(peak - 1, np.arange(len(values)), values)
+    return LikelyFocal(float(focal_px[0] * _STEP**peak), bool(fall < _ONE_SIGMA))
 
 
 def _pairs(scene: Scene) -> dict[int, list[Pair]]:

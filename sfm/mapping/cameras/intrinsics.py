@@ -9,6 +9,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pyceres
 import pycolmap
 
@@ -19,15 +20,15 @@ from ..scene.adjusted_photos import all_photos
 from ..scene.camera_models import PRINCIPAL_POINT, as_model, freedom, ladder_of
 from .evidence import MIN_IMAGES
 from .linearized_observations import NO_SECOND
-from .model_selection import ModelSelection, TriedBlock, select_model
+from .model_selection import FAR, ModelSelection, TriedBlock, select_model
 from .plausible import one_to_one, plausible
 from .priors import add_prior
 from .shared_lens import Lenses, crops_of_one_lens, shared_lenses, tie, tied_cameras
 
 _TOLERANCE, _ITERATIONS = 1e-5, 100
 """Of the cost function. Flat scenes need dozens of steps: distortion and depths change together."""
-_FAR = 5.0
-"""Standard deviations of what lenses have: images whose intrinsics are farther off were stretched or cut."""
+_BESIDE = 2.0
+"""Standard deviations between where a principal point was predicted and where it went, at most."""
 _FREED_ANYWAY = "freed without asking the observations"
 _FAILED = "the adjustment failed"
 
@@ -64,13 +65,26 @@ class RicherCameras:
     def is_far(self) -> bool:
         """Whether parameters went where no lens has them, far from where they were judged."""
         steps = [(found.step, found.freedom.prior) for found in self.selections.values() if len(found.step)]
-        return any(bool(np.any(np.abs(step) > _FAR * prior)) for step, prior in steps)
+        return any(bool(np.any(np.abs(step) > FAR * prior)) for step, prior in steps)
 
     @property
     def shifted(self) -> Set[int]:
         """Ids of cameras whose principal point is free."""
         off_centre = {i for i, found in self.selections.items() if PRINCIPAL_POINT in found.accepted}
         return self.anyway | off_centre
+
+    def is_beside(self, model: pycolmap.Reconstruction) -> bool:
+        """Whether a principal point without evidence went elsewhere than predicted, in the adjusted model."""
+        return any(
+            one.block == PRINCIPAL_POINT
+            and one.accepted
+            and (one.log_evidence or 0.0) <= 0
+            and bool(np.any(np.abs(off) > _BESIDE * np.array(list(one.sigma.values()))))
+            for camera_id, found in self.selections.items()
+            if model.exists_camera(camera_id)
+            for off in [_principal_point(model.camera(camera_id)) - _principal_point(found.camera)]
+            for one in found.tried
+        )
 
     def started(self, model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
         """A copy of the model with the cameras that the selections predict."""
@@ -105,9 +119,14 @@ NOTHING_RICHER = RicherCameras({}, {}, frozenset(), frozenset(), 0.0)
 """No camera with more free intrinsics than it had."""
 
 
+def without_principal_point(refine: RefineConfig) -> RefineConfig:
+    """What may change where principal points are to stay."""
+    return replace(refine, principal_point="never")
+
+
 def as_rich_as_now(refine: RefineConfig) -> RefineConfig:
     """What may change where cameras are to keep their models and principal points."""
-    return replace(refine, max_camera_model="SIMPLE_RADIAL", principal_point="never")
+    return replace(without_principal_point(refine), max_camera_model="SIMPLE_RADIAL")
 
 
 def richer_cameras(
@@ -178,12 +197,13 @@ def adjusted_with(
     for camera_id in sorted(free):
         # The prior of a lens counts once, and observations as if those that err alike were fewer.
         num = len(lens_of.get(camera_id, (camera_id,)))
-        effect = found.design_effect if (found := richer.selections.get(camera_id)) else 1.0
+        found = richer.selections.get(camera_id)
         add_prior(
             problem,
             model.camera(camera_id),
             freed,
-            sigma_px=richer.sigma_px * math.sqrt(effect / num),
+            sigma_px=richer.sigma_px / math.sqrt(num),
+            design_effects=found.design_effects if found else {},
             principal_point=camera_id in richer.shifted,
             is_cropped=camera_id in richer.cropped,
         )
@@ -200,6 +220,10 @@ def adjusted_with(
         return None
     model.update_point_3d_errors()
     return model
+
+
+def _principal_point(camera: pycolmap.Camera) -> npt.NDArray[np.float64]:
+    return np.asarray(np.array(camera.params)[list(camera.principal_point_idxs())])
 
 
 def _freed_anyway(camera_id: int, num_images: int) -> TriedBlock:

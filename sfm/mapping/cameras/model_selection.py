@@ -1,6 +1,9 @@
 """Model selection: which further intrinsics of a camera the observations support, before any adjustment.
 
-One rule for all: parameters are freed where the log evidence for them is large (`evidence`).
+Parameters are freed where the log evidence for them is large (`evidence`): few lenses need them. Every lens
+has its principal point off centre by some pixels, so whether it has is not in question, but whether the
+observations say where it is: it is freed by Akaike's criterion (1974, "A New Look at the Statistical Model
+Identification"). Where no lens has it, or it is known no better than of lenses, it needs evidence, too.
 """
 
 from __future__ import annotations
@@ -31,10 +34,9 @@ from .reduced_system import ReducedSystem
 Array = npt.NDArray[np.float64]
 
 MIN_LOG_EVIDENCE = 1.5
-"""For each parameter, from which a block is freed: few lenses need one."""
-_OF_PRINCIPAL_POINT = 1.0
-"""The same for the principal point, which most lenses have off centre by some pixels: positive evidence (Kass
-and Raftery 1995, "Bayes Factors", section 3.2)."""
+"""For each parameter, from which a block is freed; the principal point needs none."""
+FAR = 5.0
+"""Standard deviations of what lenses have: images whose intrinsics are farther off were stretched or cut."""
 _OF_FISHEYE = 0.0
 """The same for each parameter of a fisheye: every measured one has further distortion."""
 _SUPPORTED = "supported by the observations"
@@ -72,8 +74,8 @@ class ModelSelection:
     """Of the richest model; what was not freed is as it was."""
     step: Array = field(default_factory=lambda: np.zeros(0))
     """(D,) in the directions of `freedom`; empty where nothing was tried."""
-    design_effect: float = 1.0
-    """As `Estimate.design_effect`, of what was accepted; 1 where that is nothing."""
+    design_effects: Mapping[str, float] = field(default_factory=dict)
+    """As `Estimate.design_effects`, by the name of each direction that was accepted."""
 
     @property
     def accepted(self) -> tuple[str, ...]:
@@ -179,8 +181,11 @@ def _selected(evidence: _Evidence, camera_id: int) -> ModelSelection:
                 waiting = [block for block in waiting if block.name not in parts(joint.name)]
     step = evidence.system.step(free, evidence.prior).intrinsics
     accepted = [i for i in free if i not in freedom.base]
-    effect = evidence.folds.estimate(free, accepted, evidence.prior).design_effect if accepted else 1.0
-    return ModelSelection(tuple(tried.values()), freedom, freedom.moved(step), step, effect)
+    effects = dict[str, float]()
+    if accepted:
+        found = evidence.folds.estimate(free, accepted, evidence.prior).design_effects.tolist()
+        effects = dict(zip((freedom.names[i] for i in accepted), found, strict=True))
+    return ModelSelection(tuple(tried.values()), freedom, freedom.moved(step), step, effects)
 
 
 @dataclass
@@ -216,8 +221,14 @@ class _Evidence:
         log_evidence = self._log_evidence(estimate, at) if is_significant else None
         names = [self.freedom.names[i] for i in at]
         others = set(names) - {"cx", "cy"}
-        needed = self.least * len(others) + _OF_PRINCIPAL_POINT * ("cx" in names)
-        accepted = log_evidence is not None and log_evidence > needed
+        if block.name == PRINCIPAL_POINT:
+            prior = self.freedom.prior[at]
+            is_usual = np.abs(found + self.freedom.offset[at]) < FAR * prior
+            needed = -math.inf if np.all(is_usual & (sigma < prior)) else 0.0
+            is_known = estimate.log_likelihood_ratio(self.freedom.offset[at]) > len(at)
+        else:
+            needed, is_known = self.least * len(others), True
+        accepted = log_evidence is not None and is_known and log_evidence > needed
         refused = _INSIGNIFICANT if log_evidence is None else _UNDETERMINED
         return TriedBlock(
             camera_id=camera_id,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import pyceres  # makes `problem` of COLMAP's adjusters known, too
 import pycolmap
 
-from ..scene.camera_models import prior_of
+from ..scene.camera_models import by_parameter, prior_of
 from .linearized_observations import MIN_SIGMA_PX
 
 
@@ -18,6 +21,7 @@ def add_prior(
     principal_point: bool,
     is_cropped: bool = False,
     sigma_focal: float | None = None,
+    design_effects: Mapping[str, float] | None = None,
 ) -> None:
     """Add the prior of a camera with free intrinsics, and hold what is not to be free.
 
@@ -29,6 +33,7 @@ def add_prior(
         principal_point: whether it is free.
         is_cropped: whether the principal point may lie anywhere.
         sigma_focal: relative standard deviation of the focal length from its present value; None: it is free.
+        design_effects: as `ModelSelection.design_effects`.
     """
     held = [
         *(() if options.refine_focal_length else camera.focal_length_idxs()),
@@ -40,6 +45,8 @@ def add_prior(
         return
     mean, covariance = prior_of(camera, is_cropped=is_cropped, sigma_focal=sigma_focal)
     mean[held] = params[held]
+    less = 1 / np.sqrt(by_parameter(camera, design_effects or {}))
+    covariance *= np.outer(less, less)
     problem.add_residual_block(
         pyceres.factors.NormalPrior(mean, covariance / max(sigma_px, MIN_SIGMA_PX) ** 2), None, [params]
     )

@@ -200,11 +200,12 @@ def _of_one_lens(
             key=lambda one: one[0].log_evidence,
         )
         gain = joint.log_evidence - best.log_evidence
+        frees_more = bool(set(joint.accepted) - set(best.accepted))
         is_supported = gain > MIN_LOG_EVIDENCE or any(i in alone and alone[i].accepted for i in group)
         together = _together(freedoms, [*views, *more])
         if (
             joint.accepted
-            and is_supported
+            and (is_supported or frees_more)
             and all(is_alike(model, together, view, joint, first_of_second) for view in more)
         ):
             views, best = [*views, *more], joint

@@ -12,9 +12,9 @@ from ..measures.model_agreement import evidence_score
 from ..measures.pair_turns import turning_pairs
 from ..scene.journal import Journal
 from ..scene.scene import Scene
+from .focal_starts import best_of_starts
 from .global_sfm import global_models
 from .submodels import MAX_CONTRADICTED, MappingContext, Submodel
-from .trials import best_model
 
 _MOST = 0.9
 
@@ -41,7 +41,7 @@ def _new_model(context: MappingContext, left: Set[str], discarded: Journal) -> S
     Growing takes an image by the points that it sees, and without parallax there are none. A global model
     takes moves along something flat for turns, and may be bent by these.
     """
-    grown = best_model(context, left, discarded)
+    grown = best_of_starts(context, left, discarded)
     if context.options.frozen or _is_whole(grown, left) or _parallax_connects(context.scene, left):
         return grown
     found = [*global_models(context, left)[:1], *([grown] if grown else [])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 import pycolmap
@@ -39,6 +39,8 @@ class MappingContext:
     """None: models are compared by the pairs that contradict them."""
     poses: PoseSource | None = None
     """Asked where no seed starts a model."""
+    shorter_focal: Mapping[int, float] = field(default_factory=dict)
+    """Focal lengths, px by camera id, that models begin with, too, beside those of the scene's cameras."""
 
 
 @dataclass(slots=True, eq=False)

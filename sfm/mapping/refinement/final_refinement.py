@@ -10,7 +10,7 @@ import pycolmap
 from retrieval import Pair
 from sfm.config.schema import RefineConfig
 
-from ..cameras.intrinsics import as_rich_as_now
+from ..cameras.intrinsics import as_rich_as_now, without_principal_point
 from ..depth.depth_model import has_parallax
 from ..depth.metric_scale import metric_scale, scale_to_metres
 from ..edits.judge import Judge, Step, apply_step
@@ -120,6 +120,7 @@ def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
             break
         last = replace(
             last,
+            refine=without_principal_point(last.refine) if found.is_beside else last.refine,
             options=with_patience(last.options),
             admitted_pairs=found.admitted_pairs,
             lenses=found.lenses,

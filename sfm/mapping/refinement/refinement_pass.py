@@ -12,7 +12,14 @@ from retrieval import Pair
 from sfm.config.schema import RefineConfig
 
 from ..cameras.focal_priors import with_held_intrinsics
-from ..cameras.intrinsics import NOTHING_RICHER, RicherCameras, adjusted_with, as_rich_as_now, richer_cameras
+from ..cameras.intrinsics import (
+    NOTHING_RICHER,
+    RicherCameras,
+    adjusted_with,
+    as_rich_as_now,
+    richer_cameras,
+    without_principal_point,
+)
 from ..cameras.loss import is_robust, with_fitting_loss
 from ..cameras.model_selection import TriedBlock
 from ..cameras.shared_lens import Lenses, tied_cameras
@@ -56,6 +63,8 @@ class Adjusted:
     """Cameras that have one lens."""
     is_far: bool
     """As `RicherCameras.is_far`."""
+    is_beside: bool = False
+    """Whether principal points stay where they are, as `RicherCameras.is_beside` of the first adjustment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,11 @@ class RefinementPass:
             began = time.monotonic()
             done = adjusted_with(settled, richer, last)
             note_adjustment(settled, "robust" if options.converge_first else "final", began, journal)
+        if done is not None and richer.is_beside(done):
+            why = "the principal point went elsewhere than predicted"
+            journal.note("step_refused", step="richer intrinsics", why=why)
+            without = replace(self, refine=without_principal_point(self.refine))
+            return replace(without.adjusted(model, journal), is_beside=True)
         tried = richer.tried(done or model, failed=done is None)
         if done is None:
             self._end_by_least_squares(scene, model, options, journal)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
@@ -200,6 +200,12 @@ def prior_of(
         sigma = heavy_tailed(np.array([aspect]), np.array([_SIGMAS["aspect"]]))[0]
         covariance[np.ix_(focal, focal)] += (sigma * size / 2) ** 2 * np.array([[1, -1], [-1, 1]])
     return mean, covariance
+
+
+def by_parameter(camera: pycolmap.Camera, values: Mapping[str, float]) -> Array:
+    """(P,) for each parameter of a camera the value of the direction that frees it, 1 where there is none."""
+    names = _parameters(camera.model_name)
+    return np.array([values.get("aspect" if name in ("fx", "fy") else name, 1.0) for name in names])
 
 
 def heavy_tailed(values: Array, sigmas: Array) -> Array:

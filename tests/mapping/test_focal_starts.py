@@ -1,0 +1,73 @@
+"""Models of a camera that turns about a point near itself, whose focal length pairs of images leave open."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pycolmap
+import pytest
+
+from sfm.mapping.cameras.focal import likely_focal_lengths
+from sfm.mapping.scene.scene import Scene
+
+from .running import run, seeds
+
+WIDTH, HEIGHT = 480, 270
+FOCAL_PX = 400.0
+NUM_IMAGES = 60
+NOISE_PX = 0.7
+
+Array = npt.NDArray[np.float64]
+
+
+def looking_out(angle: float) -> pycolmap.Rigid3d:
+    """From a circle of 0.7 m, away from its middle."""
+    c, s = np.cos(angle), np.sin(angle)
+    rotation = np.array([[s, -c, 0.0], [0.0, 0.0, -1.0], [c, s, 0.0]])
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), -rotation @ np.array([0.7 * c, 0.7 * s, 0.0]))
+
+
+def write(path: Path, rng: np.random.Generator) -> Path:
+    """A video of a room, once round: each frame is matched with the six after it."""
+    angle, height = rng.uniform(0, 2 * np.pi, 6000), rng.uniform(-1.5, 1.5, 6000)
+    reach = 3 / np.maximum(np.abs(np.cos(angle)), np.abs(np.sin(angle))) * rng.choice([1.0, 0.8], 6000)
+    points = np.column_stack((reach * np.cos(angle), reach * np.sin(angle), height))
+    truth = pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", FOCAL_PX, WIDTH, HEIGHT)
+    camera = pycolmap.Camera.create_from_model_name(1, "SIMPLE_RADIAL", 1.2 * WIDTH, WIDTH, HEIGHT)
+    seen: list[Array] = []
+    with pycolmap.Database.open(path) as db:
+        db.write_camera(camera, use_camera_id=True)
+        for number in range(NUM_IMAGES):
+            in_camera = looking_out(2 * np.pi * number / NUM_IMAGES) * points
+            xy = np.asarray(truth.img_from_cam(in_camera)) + rng.normal(scale=NOISE_PX, size=(len(points), 2))
+            within = np.all((xy > 0) & (xy < (WIDTH, HEIGHT)), axis=1)
+            seen.append((in_camera[:, 2] > 0.5) & within & (rng.random(len(points)) < 0.7))
+            image = pycolmap.Image(name=f"{number:02d}.jpg", camera_id=1, image_id=number + 1)
+            db.write_image(image, use_image_id=True)
+            db.write_keypoints(number + 1, np.nan_to_num(xy).astype(np.float32))
+        for a in range(NUM_IMAGES):
+            for b in ((a + step) % NUM_IMAGES for step in range(1, 7)):
+                both = np.flatnonzero(seen[a] & seen[b]).astype(np.uint32)
+                geometry = pycolmap.TwoViewGeometry()
+                geometry.config = 3
+                geometry.inlier_matches = np.column_stack((both, both))
+                db.write_two_view_geometry(a + 1, b + 1, geometry)
+    return path
+
+
+@seeds(0, 1)
+def test_the_motion_of_a_turning_camera_is_not_reversed(tmp_path: Path, seed: int) -> None:
+    """From the likeliest focal length by pairs, adjustments ended in 610 px and the opposite motion."""
+    path = write(tmp_path / "database.db", np.random.default_rng(seed))
+    likely = likely_focal_lengths(Scene.open(path), seed=0)
+
+    (model,) = run(path).models
+
+    assert likely[1].is_open
+    assert likely[1].px > 1.3 * FOCAL_PX
+    assert model.num_reg_images() == NUM_IMAGES
+    assert model.camera(1).mean_focal_length() == pytest.approx(FOCAL_PX, rel=0.05)
+    poses = [model.image(image_id).cam_from_world() for image_id in model.reg_image_ids()]
+    centres = np.array([pose.inverse().translation for pose in poses])
+    axes = np.array([pose.rotation.matrix()[2] for pose in poses])
+    assert np.all(np.sum((centres - centres.mean(axis=0)) * axes, axis=1) > 0)
