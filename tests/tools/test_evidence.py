@@ -21,7 +21,7 @@ from evidence.poses import pair_model_of, placement_model_of
 from evidence.true_models import true_model
 from photo_sets.pair_truth import LABELS, Label, pair_labels, read_labels
 from synthetic import write_dataset
-from synthetic.kinds import KINDS, plan_kind
+from synthetic.kinds import KINDS, plan_kind, plan_video
 from synthetic.turntable import turntable
 
 from retrieval import Pair
@@ -130,6 +130,17 @@ def test_a_shuffled_collection_has_the_same_views_in_another_order() -> None:
 
     assert set(plain) == set(shuffled)
     assert plain != shuffled
+
+
+def test_the_frames_of_a_video_follow_each_other_with_rows_that_shift_otherwise() -> None:
+    first, second, *others = plan_video("room", 1, views=36, width=96)
+
+    way = np.linalg.norm(second.pose.centre - first.pose.centre)
+    assert [frame.name for frame in (first, second)] == ["frame_000.jpg", "frame_001.jpg"]
+    assert len(others) == 34
+    assert 0 < way < 0.3
+    assert np.linalg.norm(others[15].pose.centre - first.pose.centre) > 3 * way
+    assert not np.allclose(first.camera.rays()[0], second.camera.rays()[0], atol=1e-4)
 
 
 def walls(kind: str, width: float) -> LabelledGraph:

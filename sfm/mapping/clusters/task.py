@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from sfm.config.schema import RegisterConfig
 from ..depth.keypoint_depth import KeypointDepth
 from ..edits.close_gaps import close_gaps
 from ..growing.components import new_models
+from ..growing.focal_starts import best_of_starts
 from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel
-from ..growing.trials import best_model
 from ..scene.journal import Journal
 from ..scene.options import MapperOptions, with_threads
 from ..scene.part_database import write_part
@@ -45,6 +45,7 @@ class _Task:
     config: RegisterConfig
     options: MapperOptions
     depth: KeypointDepth | None
+    shorter_focal: Mapping[int, float]
 
 
 def write_task(
@@ -53,7 +54,8 @@ def write_task(
     """All that mapping a cluster needs, in a new folder."""
     folder.mkdir(parents=True)
     write_part(context.scene, names, folder / _DATABASE)
-    task = _Task(config, with_threads(context.options, threads), KeypointDepth.of(context.scene, names))
+    options, depth = with_threads(context.options, threads), KeypointDepth.of(context.scene, names)
+    task = _Task(config, options, depth, context.shorter_focal)
     (folder / _TASK).write_bytes(pickle.dumps(task))
 
 
@@ -62,7 +64,8 @@ def map_task(folder: Path, on_registered: Callable[[str], None]) -> None:
     started, cpu_started = time.monotonic(), time.process_time()
     # Written by `write_task`, in a folder that this run has made and locked.
     task: _Task = pickle.loads((folder / _TASK).read_bytes())
-    context = MappingContext(Scene.open(folder / _DATABASE, task.depth), task.options, on_registered)
+    scene = Scene.open(folder / _DATABASE, task.depth)
+    context = MappingContext(scene, task.options, on_registered, shorter_focal=task.shorter_focal)
     discarded = Journal()
     submodels = _models(context, task.config, discarded)
     stories = []
@@ -105,7 +108,7 @@ def read_models(folder: Path) -> ClusterModels:
 
 def _models(context: MappingContext, config: RegisterConfig, discarded: Journal) -> list[Submodel]:
     everyone = frozenset(context.scene.id_of)
-    first = best_model(context, everyone, discarded, max_trials=1)
+    first = best_of_starts(context, everyone, discarded, max_trials=1)
     if (
         first is not None
         and len(first.names) >= _NEARLY_ALL * len(everyone)

@@ -7,7 +7,7 @@ find the right one.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
 import numpy as np
 import pycolmap
@@ -20,12 +20,14 @@ from .submodels import MappingContext, Submodel
 from .trials import best_model
 
 
-def best_of_starts(context: MappingContext, candidates: Set[str], journal: Journal) -> Submodel | None:
+def best_of_starts(
+    context: MappingContext, candidates: Set[str], journal: Journal, *, max_trials: int | None = None
+) -> Submodel | None:
     """`best_model`, or the one from shorter focal lengths of the cameras of `candidates`, if it is likelier.
 
     The scene's cameras keep the focal lengths that the model began with.
     """
-    found = best_model(context, candidates, journal)
+    found = best_model(context, candidates, journal, max_trials=max_trials)
     images = context.scene.cache.images.values()
     cameras = sorted({image.camera_id for image in images if image.name in candidates})
     shorter = {i: context.shorter_focal[i] for i in cameras if i in context.shorter_focal}
@@ -33,7 +35,7 @@ def best_of_starts(context: MappingContext, candidates: Set[str], journal: Journ
         return found
     present = {i: context.scene.cache.camera(i).mean_focal_length() for i in shorter}
     _set(context.scene, shorter)
-    other = best_model(context, candidates, Journal())
+    other = best_model(context, candidates, Journal(), max_trials=max_trials)
     before, after = (_log_likelihood(one.reconstruction) if one else 0.0 for one in (found, other))
     is_likelier = after > before
     journal.note("shorter_focal", focal_px=shorter, gain=round(after - before), kept=is_likelier)
@@ -57,7 +59,7 @@ def _log_likelihood(model: pycolmap.Reconstruction) -> float:
     return float(redundant * (log_area - np.log(2 * np.pi * variance) - 1))
 
 
-def _set(scene: Scene, focal_px: dict[int, float]) -> None:
+def _set(scene: Scene, focal_px: Mapping[int, float]) -> None:
     for camera_id, value in focal_px.items():
         camera = scene.cache.camera(camera_id)
         camera.params = with_focal_length(camera, value).params.tolist()

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..camera import radial_lens
+import numpy as np
+
+from ..camera import look_at, radial_lens
 from ..dataset import Photo
 from ..quads import random_for
 from .indoors import room, stairs, wallpaper
@@ -27,6 +29,10 @@ KINDS: dict[str, Callable[[int], Layout]] = {
     "yard": yard,
 }
 SIZE = (512, 384)
+FRAMES = 72
+"""Of a video."""
+SHUTTER_PX = 0.3
+"""Root mean square by which a rolling shutter shifts the rows of a video's frames."""
 
 
 def plan_kind(
@@ -48,3 +54,20 @@ def plan_kind(
         Photo(f"photo_{number:02d}.jpg", replace(camera), taken[i], layout.scene, kind)
         for number, i in enumerate(order)
     ]
+
+
+def plan_video(kind: str, seed: int, *, views: int | None = None, width: int = SIZE[0]) -> list[Photo]:
+    """The frames of a video of the first pass, not yet rendered: a hand sways, the shutter rolls."""
+    layout = KINDS[kind](seed)
+    rng = random_for(seed, f"video of {kind}")
+    focal, k1 = float(rng.uniform(0.75, 1.05)) * width, float(rng.uniform(-0.08, 0.02))
+    lens = radial_lens(width, width * 9 // 16, focal, k1)
+    photos, count = [], views or FRAMES
+    for number in range(count):
+        eye, target = (np.asarray(part) for part in layout.stop((number + 0.5) / count, 0))
+        beat = number / 9
+        sway = layout.sway_m * np.array([np.sin(beat), np.cos(1.3 * beat), 0.5 * np.sin(1.7 * beat)])
+        camera = replace(lens, shake_px=SHUTTER_PX, shake_seed=number)
+        pose = look_at(eye + sway, target + 0.5 * sway)
+        photos.append(Photo(f"frame_{number:03d}.jpg", camera, pose, layout.scene, kind))
+    return photos
