@@ -214,7 +214,9 @@ def _set_focal_lengths(
             camera = scene.cache.camera(camera_id)
             camera.params = with_focal_length(camera, focal_px).params.tolist()
             events.emit(STAGE, "focal_length", camera_id=camera_id, focal_px=round(focal_px, 1))
-    may_change = likely.keys() & scene.cache.cameras.keys() - guesses.keys() - problem.fixed_cameras
+    rigs = (rig for rig in scene.cache.rigs.values() if rig.num_sensors() > 1)
+    in_rig = {sensor.id for rig in rigs for sensor in rig.sensor_ids()}  # whose poses show the motion
+    may_change = likely.keys() & scene.cache.cameras.keys() - guesses.keys() - problem.fixed_cameras - in_rig
     return {i: likely[i].starts[1] for i in sorted(may_change - of_models.keys()) if likely[i].is_open}
 
 
