@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,7 +13,7 @@ from retrieval import Pair
 from sfm.workspace.events import EventSink
 from sfm.workspace.progress import Progress, Task
 
-from .cameras.focal import likely_focal_lengths
+from .cameras.focal import LikelyFocal, likely_focal_lengths
 from .cameras.focal_priors import starting_values
 from .clusters.clustered import clustered_models
 from .depth.depth_model import has_parallax
@@ -39,6 +39,7 @@ from .scene.colmap_mappers import PEERS, Peer, run_peer
 from .scene.existing_models import ExistingModels, grafted, known_part
 from .scene.journal import STAGE, Journal
 from .scene.options import MapperOptions, mapper_options, pipeline_options, with_frozen_poses
+from .scene.rigs import cameras_of_rigs
 from .scene.scene import Scene
 from .scene.view_graph import ViewGraph
 
@@ -203,7 +204,7 @@ def _set_focal_lengths(
     Cameras of models start from the nearest likely value to theirs.
 
     Returns:
-        Shorter focal lengths (px, by camera id) that pairs of images leave open, of cameras without a model.
+        Shorter ones to begin with, too, px, by camera id: of cameras without a model.
     """
     likely = likely_focal_lengths(scene, seed=problem.seed)
     of_models = {i: m.camera(i).mean_focal_length() for m in reversed(models) for i in m.cameras}
@@ -214,10 +215,17 @@ def _set_focal_lengths(
             camera = scene.cache.camera(camera_id)
             camera.params = with_focal_length(camera, focal_px).params.tolist()
             events.emit(STAGE, "focal_length", camera_id=camera_id, focal_px=round(focal_px, 1))
-    rigs = (rig for rig in scene.cache.rigs.values() if rig.num_sensors() > 1)
-    in_rig = {sensor.id for rig in rigs for sensor in rig.sensor_ids()}  # whose poses show the motion
-    may_change = likely.keys() & scene.cache.cameras.keys() - guesses.keys() - problem.fixed_cameras - in_rig
-    return {i: likely[i].starts[1] for i in sorted(may_change - of_models.keys()) if likely[i].is_open}
+    settled = guesses.keys() | problem.fixed_cameras | of_models.keys()
+    return _shorter_focal_lengths(scene, {i: one for i, one in likely.items() if i not in settled})
+
+
+def _shorter_focal_lengths(scene: Scene, likely: Mapping[int, LikelyFocal]) -> dict[int, float]:
+    """Shorter focal lengths (px, by camera id) that pairs of images leave open.
+
+    None of cameras of rigs, whose poses show the motion.
+    """
+    alone = set(scene.cache.cameras) - cameras_of_rigs(scene.cache.rigs.values())
+    return {i: one.starts[1] for i, one in sorted(likely.items()) if i in alone and one.is_open}
 
 
 class _CountOnce:

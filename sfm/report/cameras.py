@@ -221,7 +221,7 @@ def _sentence(event: Mapping[str, Any]) -> str:
     weighed = "" if evidence is None else f" Log evidence: {evidence:.1f}."
     if event["accepted"]:
         return f"Taken: {name}{moved}, {event['why']}.{weighed}"
-    return f"Refused: {name}, {event['why']}.{weighed}"
+    return f"Refused: {name}{moved}, {event['why']}.{weighed}"
 
 
 def _sigma(event: Mapping[str, Any], name: str) -> str:

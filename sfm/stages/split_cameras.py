@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pycolmap
 
 from sfm.colmap.database import FeatureDatabase
@@ -210,10 +209,8 @@ def _with_intrinsics(spec: CameraSpec, entry: Entry, camera_id: int) -> CameraSp
     Those of crops are rough: they come from a model that crops had bent.
     """
     camera = with_focal_length(_camera(spec), entry["focal_px"])
-    params = np.array(camera.params)
     if "principal_point" in entry:
-        params[list(camera.principal_point_idxs())] = [entry["principal_point"][axis] for axis in "xy"]
-    camera.params = params.tolist()
+        camera.principal_point_x, camera.principal_point_y = (entry["principal_point"][i] for i in "xy")
     camera = stretched(camera, entry.get("aspect", 1.0))
     return replace(
         spec,

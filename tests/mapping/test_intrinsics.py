@@ -7,17 +7,23 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig
-from sfm.mapping.cameras.intrinsics import RicherCameras, richer_cameras
+from sfm.mapping.cameras.intrinsics import richer_cameras
+from sfm.mapping.cameras.model_selection import ModelSelection
 
 from . import synthetic
 from .lenses import SHIFT, adjustment, finished, opencv
-from .running import run
+from .running import Recorder, run
 
 CENTRE = (512.0, 384.0)
 
 
 def principal_point(
-    path: Path, true: tuple[float, float], *, num_images: int = 10, **refine: str
+    path: Path,
+    true: tuple[float, float],
+    *,
+    num_images: int = 10,
+    events: Recorder | None = None,
+    **refine: str,
 ) -> tuple[float, float]:
     """Where the principal point ends that is `true` while the database says that it is in the centre."""
     scene = synthetic.synthesize(path, num_images=num_images, num_points=500, camera=(1280, *true, 0.05))
@@ -26,7 +32,8 @@ def principal_point(
         camera.principal_point_x, camera.principal_point_y = CENTRE
         db.update_camera(camera)
 
-    (model,) = run(scene.database, refine=RefineConfig(**refine)).models  # type: ignore[arg-type]
+    config = RefineConfig(**refine)  # type: ignore[arg-type]
+    (model,) = run(scene.database, refine=config, events=events).models
     return model.camera(1).principal_point_x, model.camera(1).principal_point_y
 
 
@@ -64,13 +71,17 @@ def test_a_principal_point_without_evidence_goes_where_it_was_predicted() -> Non
     near.camera(1).principal_point_y += 0.9
     far.camera(1).principal_point_y += 1.1
 
-    assert not doubtful.is_beside(near)
-    assert doubtful.is_beside(far)
-    assert not richer.is_beside(far)
+    assert not doubtful.beside(near)
+    assert [one.shift["cy"] for one in doubtful.beside(far)] == pytest.approx([block.shift["cy"] + 1.1])
+    assert not richer.beside(far)
 
 
 def test_one_that_went_elsewhere_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was linearised does not hold."""
-    monkeypatch.setattr(RicherCameras, "is_beside", lambda self, model: bool(self.shifted))
+    """What was linearised does not hold. The values that were tried are reported."""
+    monkeypatch.setattr(ModelSelection, "is_beside", lambda self, adjusted: True)
+    events = Recorder()
 
-    assert principal_point(tmp_path / "database.db", (527.0, 374.0)) == CENTRE
+    assert principal_point(tmp_path / "database.db", (527.0, 374.0), events=events) == CENTRE
+    tried = [one for one in events.of("intrinsics") if one["block"] == "principal_point"]
+    assert [one["accepted"] for one in tried] == [False]
+    assert tried[0]["shift"] == {"cx": pytest.approx(15, abs=2), "cy": pytest.approx(-10, abs=2)}

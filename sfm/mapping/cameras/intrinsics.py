@@ -9,7 +9,6 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyceres
 import pycolmap
 
@@ -27,10 +26,9 @@ from .shared_lens import Lenses, crops_of_one_lens, shared_lenses, tie, tied_cam
 
 _TOLERANCE, _ITERATIONS = 1e-5, 100
 """Of the cost function. Flat scenes need dozens of steps: distortion and depths change together."""
-_BESIDE = 2.0
-"""Standard deviations between where a principal point was predicted and where it went, at most."""
 _FREED_ANYWAY = "freed without asking the observations"
 _FAILED = "the adjustment failed"
+_ELSEWHERE = "went elsewhere than predicted"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,18 +71,15 @@ class RicherCameras:
         off_centre = {i for i, found in self.selections.items() if PRINCIPAL_POINT in found.accepted}
         return self.anyway | off_centre
 
-    def is_beside(self, model: pycolmap.Reconstruction) -> bool:
-        """Whether a principal point without evidence went elsewhere than predicted, in the adjusted model."""
-        return any(
-            one.block == PRINCIPAL_POINT
-            and one.accepted
-            and (one.log_evidence or 0.0) <= 0
-            and bool(np.any(np.abs(off) > _BESIDE * np.array(list(one.sigma.values()))))
+    def beside(self, model: pycolmap.Reconstruction) -> list[TriedBlock]:
+        """Principal points without evidence that went elsewhere than predicted, in the adjusted model."""
+        return [
+            replace(one, accepted=False, why=_ELSEWHERE)
             for camera_id, found in self.selections.items()
-            if model.exists_camera(camera_id)
-            for off in [_principal_point(model.camera(camera_id)) - _principal_point(found.camera)]
-            for one in found.tried
-        )
+            if model.exists_camera(camera_id) and found.is_beside(model.camera(camera_id))
+            for one in found.reached(model.camera(camera_id))
+            if one.block == PRINCIPAL_POINT
+        ]
 
     def started(self, model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
         """A copy of the model with the cameras that the selections predict."""
@@ -220,10 +215,6 @@ def adjusted_with(
         return None
     model.update_point_3d_errors()
     return model
-
-
-def _principal_point(camera: pycolmap.Camera) -> npt.NDArray[np.float64]:
-    return np.asarray(np.array(camera.params)[list(camera.principal_point_idxs())])
 
 
 def _freed_anyway(camera_id: int, num_images: int) -> TriedBlock:

@@ -37,6 +37,8 @@ MIN_LOG_EVIDENCE = 1.5
 """For each parameter, from which a block is freed; the principal point needs none."""
 FAR = 5.0
 """Standard deviations of what lenses have: images whose intrinsics are farther off were stretched or cut."""
+_BESIDE = 2.0
+"""Standard deviations between where a principal point was predicted and where it went, at most."""
 _OF_FISHEYE = 0.0
 """The same for each parameter of a fisheye: every measured one has further distortion."""
 _SUPPORTED = "supported by the observations"
@@ -91,6 +93,19 @@ class ModelSelection:
     def log_evidence(self) -> float:
         """For all accepted parameter blocks together (natural logarithm); 0 where there are none."""
         return sum(one.log_evidence or 0.0 for one in self.tried if one.accepted)
+
+    def is_beside(self, adjusted: pycolmap.Camera) -> bool:
+        """Whether the principal point, freed without evidence, went elsewhere than predicted."""
+        predicted = self.camera
+        off = (
+            adjusted.principal_point_x - predicted.principal_point_x,
+            adjusted.principal_point_y - predicted.principal_point_y,
+        )
+        return any(
+            bool(np.any(np.abs(off) > _BESIDE * np.array(list(one.sigma.values()))))
+            for one in self.tried
+            if one.block == PRINCIPAL_POINT and one.accepted and (one.log_evidence or 0.0) <= 0
+        )
 
     def of_camera(self, camera_id: int, num_images: int, freedom: Freedom) -> ModelSelection:
         """The same for another camera, which changes in its own directions with this one."""
@@ -220,15 +235,12 @@ class _Evidence:
         is_significant = most > self.least * len(at) or bool(self.freedom.offset[at].any())
         log_evidence = self._log_evidence(estimate, at) if is_significant else None
         names = [self.freedom.names[i] for i in at]
-        others = set(names) - {"cx", "cy"}
-        if block.name == PRINCIPAL_POINT:
-            prior = self.freedom.prior[at]
-            is_usual = np.abs(found + self.freedom.offset[at]) < FAR * prior
-            needed = -math.inf if np.all(is_usual & (sigma < prior)) else 0.0
-            is_known = estimate.log_likelihood_ratio(self.freedom.offset[at]) > len(at)
+        if log_evidence is None:
+            accepted = False
+        elif block.name == PRINCIPAL_POINT:
+            accepted = self._is_known(estimate, at, found, log_evidence)
         else:
-            needed, is_known = self.least * len(others), True
-        accepted = log_evidence is not None and is_known and log_evidence > needed
+            accepted = log_evidence > self.least * len(set(names) - {"cx", "cy"})
         refused = _INSIGNIFICANT if log_evidence is None else _UNDETERMINED
         return TriedBlock(
             camera_id=camera_id,
@@ -241,6 +253,17 @@ class _Evidence:
             accepted=accepted,
             why=_SUPPORTED if accepted else refused,
         )
+
+    def _is_known(self, estimate: Estimate, at: Sequence[int], found: Array, log_evidence: float) -> bool:
+        """Whether the observations say where the principal point is, by Akaike's criterion.
+
+        Where no lens has it, or it is known no better than of lenses, it needs evidence.
+        """
+        offset, prior = self.freedom.offset[at], self.freedom.prior[at]
+        is_usual = np.abs(found + offset) < FAR * prior
+        is_sharper = np.sqrt(np.diagonal(estimate.covariance)) < prior
+        needed = -math.inf if np.all(is_usual & is_sharper) else 0.0
+        return log_evidence > needed and estimate.log_likelihood_ratio(offset) > len(at)
 
     def _log_evidence(self, estimate: Estimate, at: Sequence[int]) -> float:
         """With Cauchy's prior for the aspect of pixels, by the normal one that is nearest at the estimate."""

@@ -8,7 +8,7 @@ import numpy as np
 import pyceres  # makes `problem` of COLMAP's adjusters known, too
 import pycolmap
 
-from ..scene.camera_models import by_parameter, prior_of
+from ..scene.camera_models import effects_by_parameter, prior_of
 from .linearized_observations import MIN_SIGMA_PX
 
 
@@ -45,7 +45,7 @@ def add_prior(
         return
     mean, covariance = prior_of(camera, is_cropped=is_cropped, sigma_focal=sigma_focal)
     mean[held] = params[held]
-    less = 1 / np.sqrt(by_parameter(camera, design_effects or {}))
+    less = 1 / np.sqrt(effects_by_parameter(camera, design_effects or {}))
     covariance *= np.outer(less, less)
     problem.add_residual_block(
         pyceres.factors.NormalPrior(mean, covariance / max(sigma_px, MIN_SIGMA_PX) ** 2), None, [params]

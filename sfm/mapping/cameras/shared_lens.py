@@ -19,6 +19,7 @@ import pyceres
 import pycolmap
 
 from ..scene.camera_models import Freedom, parameter_names
+from ..scene.rigs import cameras_of_rigs
 from .camera_groups import SAME_FOCAL
 from .group_adjustment import groups_by, median_of
 from .linearized_observations import NO_SECOND
@@ -155,15 +156,12 @@ def shared_lenses(
         first_of_second: as `Scene.first_of_second`.
         known: cameras that have one lens, whatever is free.
     """
-    in_rig = {
-        sensor.id for rig in model.rigs.values() if rig.num_sensors() > 1 for sensor in rig.sensor_ids()
-    }
     lenses, selections = [], dict(alone)
     for views in _remaining(model, known, freedoms.keys()):
         joint = select_model(model, _together(freedoms, views), first_of_second)
         lenses.append(views)
         selections |= _of_each(joint, freedoms, views, num_images)
-    apart = freedoms.keys() - in_rig - tied_cameras(known)
+    apart = freedoms.keys() - cameras_of_rigs(model.rigs.values()) - tied_cameras(known)
     waiting = sorted(apart, key=lambda i: (-num_images[i], i))[:_MAX_COMPARED]
     while waiting and waiting[0] in alone:
         first, *waiting = waiting

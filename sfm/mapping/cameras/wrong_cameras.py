@@ -138,10 +138,9 @@ def _with(
 ) -> pycolmap.Camera:
     """A copy with its own or another mean focal length, its principal point in the middle or elsewhere."""
     copied = with_focal_length(camera, focal_px or camera.mean_focal_length())
-    params = np.array(copied.params)
     if camera.principal_point_idxs():
-        params[list(camera.principal_point_idxs())] = principal_point or (camera.width / 2, camera.height / 2)
-    copied.params = params.tolist()
+        middle = camera.width / 2, camera.height / 2
+        copied.principal_point_x, copied.principal_point_y = principal_point or middle
     return copied
 
 

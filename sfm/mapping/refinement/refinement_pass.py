@@ -64,7 +64,7 @@ class Adjusted:
     is_far: bool
     """As `RicherCameras.is_far`."""
     is_beside: bool = False
-    """Whether principal points stay where they are, as `RicherCameras.is_beside` of the first adjustment."""
+    """Whether principal points stay where they are, since some went `RicherCameras.beside`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +129,9 @@ class RefinementPass:
             began = time.monotonic()
             done = adjusted_with(settled, richer, last)
             note_adjustment(settled, "robust" if options.converge_first else "final", began, journal)
-        if done is not None and richer.is_beside(done):
-            why = "the principal point went elsewhere than predicted"
-            journal.note("step_refused", step="richer intrinsics", why=why)
-            without = replace(self, refine=without_principal_point(self.refine))
-            return replace(without.adjusted(model, journal), is_beside=True)
+        if done is not None and (beside := richer.beside(done)):
+            without = replace(self, refine=without_principal_point(self.refine)).adjusted(model, journal)
+            return replace(without, tried=[*without.tried, *beside], is_beside=True)
         tried = richer.tried(done or model, failed=done is None)
         if done is None:
             self._end_by_least_squares(scene, model, options, journal)

@@ -202,10 +202,10 @@ def prior_of(
     return mean, covariance
 
 
-def by_parameter(camera: pycolmap.Camera, values: Mapping[str, float]) -> Array:
-    """(P,) for each parameter of a camera the value of the direction that frees it, 1 where there is none."""
+def effects_by_parameter(camera: pycolmap.Camera, effects: Mapping[str, float]) -> Array:
+    """(P,) design effects of a camera's parameters from those of freed directions; of other parameters 1."""
     names = _parameters(camera.model_name)
-    return np.array([values.get("aspect" if name in ("fx", "fy") else name, 1.0) for name in names])
+    return np.array([effects.get("aspect" if name in ("fx", "fy") else name, 1.0) for name in names])
 
 
 def heavy_tailed(values: Array, sigmas: Array) -> Array:
