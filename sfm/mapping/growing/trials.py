@@ -16,6 +16,7 @@ from ..measures.pure_rotation import why_pure_rotation
 from ..measures.soundness import why_undetermined
 from ..scene.journal import Journal
 from ..scene.options import with_two_view_tracks
+from ..scene.scene import Scene
 from ..scene.session import open_session
 from .bundle_adjustment import drop_unobserved, refine_fully
 from .posed_models import posed_model
@@ -62,7 +63,7 @@ def best_model(
     if found and settled and has_parallax:
         if is_complete(settled, candidates):
             return found
-        if is_complete(found, candidates) and not _is_undetermined(context, found):
+        if is_complete(found, candidates) and not _is_undetermined(context.scene, found):
             return found
     of_seeds = found if has_parallax else settled
     models = list(filter(None, (_without_seed(context, candidates), of_seeds)))
@@ -116,19 +117,19 @@ def _has_parallax(context: MappingContext, submodel: Submodel) -> bool:
     return (
         _is_large(context, submodel)
         and not is_contradicted(context.scene, submodel.reconstruction)
-        and not _is_undetermined(context, submodel)
+        and not _is_undetermined(context.scene, submodel)
     )
 
 
-def _is_undetermined(context: MappingContext, submodel: Submodel) -> bool:
+def _is_undetermined(scene: Scene, submodel: Submodel) -> bool:
     """Whether a model has no parallax: few points are left of it, or rotations explain its matches."""
     model = submodel.reconstruction
-    return bool(why_undetermined(model) or why_pure_rotation(context.scene, model))
+    return bool(why_undetermined(model) or why_pure_rotation(scene, model))
 
 
 def _evidence(context: MappingContext, candidates: Set[str], submodel: Submodel) -> float:
     """How far the pairs of some images agree with a model of them; 0 where it has no parallax."""
-    if not submodel.is_depth_only and _is_undetermined(context, submodel):
+    if not submodel.is_depth_only and _is_undetermined(context.scene, submodel):
         return 0.0
     return evidence_score(context.scene, [submodel.reconstruction], candidates)
 

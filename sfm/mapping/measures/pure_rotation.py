@@ -1,33 +1,36 @@
-"""Whether rotations about one centre explain the matches of a model as well as its poses do.
+"""Whether rotations about one centre explain the observations of a model as well as its poses do.
 
-With a wrong focal length, matches of a pure rotation bend as by a slight motion past distant points, with
-small residuals. So the residuals of rotations with a free focal length and distortion are compared.
+With a wrong focal length, images from one spot look as after a slight motion past distant points, with small
+residuals. So the residuals of rotations with a free focal length and distortion are compared, at the images
+between which the model has the most parallax.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 import pycolmap
+import scipy.sparse as sp
 from scipy.optimize import least_squares
+from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 from scipy.spatial.transform import Rotation
 
 from kernels.cross_matrices import cross_matrices
-from retrieval import Pair
 
 from ..scene.scene import Scene
+from .observations import PointTable, seen_by
+from .soundness import MIN_COMMON_POINTS
 
 _PLANAR = ("planar", "panoramic", "planar_or_panoramic")
-_MOSTLY = 0.9
-"""Of the pairs: where fewer fit a homography, images have moved past something that isn't flat."""
-_AS_WELL = 3.0
-"""Ratio of the mean residual with rotations alone to the mean reprojection error, up to which rotations
-explain the matches."""
-_MAX_IMAGES = 12
-_MAX_MATCHES = 40  # of a pair
+_AS_WELL = 2.5
+"""Ratio of the median distance of matches with rotations alone to that with the model's poses, up to which
+rotations explain them. Without parallax it is 1; here, parallax is 2.3 times the noise."""
+_MAX_IMAGES = 8
+_MAX_MATCHES = 20  # of a pair
 _FOCAL_RANGE = 0.3, 3.0  # of the longer side, where no focal length is given
 _GIVEN_RANGE = 0.95, 1.05  # of the focal length that is
 _MAX_DISTORTION = 0.5
@@ -39,95 +42,101 @@ Indices = npt.NDArray[np.int64]
 def why_pure_rotation(scene: Scene, model: pycolmap.Reconstruction) -> str:
     """The reason why a model determines no camera positions, in words; empty where it does.
 
-    Spherical cameras are not asked: they have no focal length that a rotation could make up for.
+    It does where most pairs fit no homography. Spherical cameras are not asked: they have no focal length
+    that a rotation could make up for.
     """
     if any(camera.is_spherical() for camera in model.cameras.values()):
         return ""
     names = {model.image(i).name for i in model.reg_image_ids()}
     edges = [edge for pair, edge in scene.view_graph.edges.items() if names.issuperset(pair)]
-    if sum(edge.config in _PLANAR for edge in edges) < _MOSTLY * max(len(edges), 1):
+    if 2 * sum(edge.config in _PLANAR for edge in edges) < len(edges):
         return ""
-    error = model.compute_mean_reprojection_error()
-    turned = pure_rotation_error_px(scene, model, still_px=_AS_WELL * error)
-    if turned is None or turned > _AS_WELL * error:
+    matches = _Matches.of(model, _Observations.of(model))
+    if matches is None:
+        return ""
+    turned, moved = matches.distance_by_rotations(model), float(np.median(matches.by_poses))
+    if turned > _AS_WELL * moved:
         return ""
     return (
         f"photos that only turned on one spot explain its matches as well ({turned:.2f} px, the model "
-        f"{error:.2f} px): where they were taken cannot be told"
+        f"{moved:.2f} px): where they were taken cannot be told"
     )
 
 
-def pure_rotation_error_px(scene: Scene, model: pycolmap.Reconstruction, *, still_px: float) -> float | None:
-    """The median distance of matches, px, that rotations about one spot and free lenses leave.
+@dataclass(frozen=True, slots=True)
+class _Observations:
+    """What the registered images see, image by image in the order of their ids."""
 
-    Of a dozen images that share most matches; None where the model has no verified pair. Of images for which
-    the camera stood still there is one: rotations explain their matches wherever it went before and after.
-    It did where matches are displaced by less than `still_px`, in the median.
-    """
-    ids = {model.image(image_id).name: image_id for image_id in model.reg_image_ids()}
-    images = _close_images(scene, frozenset(ids), still_px)
-    if len(images) == 1:  # it never moved
-        images = _close_images(scene, frozenset(ids), 0.0)
-    matches = _Matches.of(scene, model, images, ids)
-    if matches is None:
-        return None
-    lower, start, upper = matches.lenses(model)
-    turns = matches.rotations(model).as_rotvec().ravel()
-    free = np.full(len(turns), np.inf)
+    images: Sequence[int]
+    points: Sequence[Indices]
+    """(N,) ids, ascending, each once."""
+    positions: Sequence[Array]
+    """(N, 2) px."""
+    residuals: Sequence[Array]
+    """(N, 2) px."""
+    rays: Sequence[Array]
+    """(N, 3) unit vectors from the camera to the points, in the world."""
 
-    def residuals(parameters: Array) -> Array:
-        return matches.residuals(parameters).ravel()
+    @classmethod
+    def of(cls, model: pycolmap.Reconstruction) -> _Observations:
+        table = PointTable.of(model)
+        images, parts = sorted(model.reg_image_ids()), list[tuple[Indices, Array, Array, Array]]()
+        for image in map(model.image, images):
+            seen, at = seen_by(image)
+            ids, first = np.unique(seen, return_index=True)
+            xyz, xy = table.xyz_of(ids).reshape(-1, 3), at[first]
+            camera = model.camera(image.camera_id)
+            found = np.asarray(camera.img_from_cam(image.cam_from_world() * xyz)).reshape(-1, 2)
+            rays = xyz - image.projection_center()
+            rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+            is_seen = np.isfinite(np.hstack((found, rays))).all(axis=1)
+            parts.append((ids[is_seen], xy[is_seen], (found - xy)[is_seen], rays[is_seen]))
+        points, positions, residuals, rays_of = zip(*parts, strict=True) if parts else ((),) * 4
+        return cls(images, points, positions, residuals, rays_of)
 
-    def jacobian(parameters: Array) -> Array:
-        return matches.jacobian(parameters).reshape(-1, len(parameters))
+    def parallax(self) -> Array:
+        """(I, I) mean of 1 - cos of the angles between the rays of two images to their common points.
 
-    found = least_squares(
-        residuals,
-        np.concatenate((start, turns)),
-        jacobian,
-        bounds=(np.concatenate((lower, -free)), np.concatenate((upper, free))),
-        loss="soft_l1",
-        x_scale="jac",
-        ftol=1e-4,  # far finer than the ratio that decides
-        max_nfev=100,
-    )
-    return float(np.median(np.linalg.norm(matches.residuals(found.x), axis=1)))
+        0 where they have too few, and of an image with itself.
+        """
+        ids, column = np.unique(np.concatenate([*self.points, np.zeros(0, np.int64)]), return_inverse=True)
+        row = np.repeat(np.arange(len(self.images)), [len(points) for points in self.points])
+        shape = len(self.images), len(ids)
+        rays = np.concatenate([*self.rays, np.zeros((0, 3))])
+        count, *cosines = (
+            (one @ one.T).toarray()
+            for one in (
+                sp.csr_array((values, (row, column)), shape) for values in (np.ones(len(row)), *rays.T)
+            )
+        )
+        away = 1 - sum(cosines) / np.maximum(count, 1)
+        return np.where((count >= MIN_COMMON_POINTS) & ~np.eye(len(count), dtype=bool), away, 0.0)
 
+    def most_apart(self) -> list[tuple[int, int]]:
+        """Indices of pairs of images with much parallax: of the pair with most, and of the images farthest
+        from those before them.
 
-def _close_images(scene: Scene, names: frozenset[str], still_px: float) -> list[str]:
-    """Images one after the other, each the one that shares most matches with those before it.
-
-    Images whose matches to one of these are displaced by less than `still_px`, in the median, are left out.
-    """
-    graph = scene.view_graph.restricted(names)
-    chosen, known = list[str](), set[str]()
-    inliers = {min(names, key=lambda name: (-graph.degree(name), name)): 0}
-    while len(chosen) < _MAX_IMAGES and inliers:
-        name = min(inliers, key=lambda name: (-inliers[name], name))
-        del inliers[name]
-        known.add(name)
-        if any(_displacement_px(scene, name, other) < still_px for other in chosen):
-            continue
-        chosen.append(name)
-        for other in graph.neighbours(name):
-            if other not in known:
-                inliers[other] = inliers.get(other, 0) + graph.num_inliers(name, other)
-    return sorted(chosen)
-
-
-def _displacement_px(scene: Scene, name: str, other: str) -> float:
-    """Median distance between where both images have a match, px; infinite where they share none."""
-    pair = Pair.of(name, other)
-    rows = scene.matches(pair)
-    if not len(rows):
-        return np.inf
-    first, second = (scene.keypoints(scene.id_of[of])[rows[:, side]] for side, of in enumerate(pair))
-    return float(np.median(np.linalg.norm(first - second, axis=1)))
+        Images for which the camera stood still come last.
+        """
+        parallax = self.parallax()
+        if not parallax.any():
+            return []
+        chosen = list(map(int, np.unravel_index(int(parallax.argmax()), parallax.shape)))
+        while len(chosen) < _MAX_IMAGES:
+            to_chosen = parallax[chosen]
+            least = np.min(to_chosen, axis=0, where=to_chosen > 0, initial=np.inf)
+            least[~np.isfinite(least)] = 0  # nothing in common with those
+            least[chosen] = 0
+            if not least.any():
+                break
+            chosen.append(int(least.argmax()))
+        return [pair for pair in combinations(sorted(chosen), 2) if parallax[pair]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Matches:
-    """Matches between some images; the parameters are log f and distortion of each lens, then the turns."""
+    """Observations of the same points by two images; the parameters are log f and distortion of each lens,
+    then the turns."""
 
     images: Sequence[int]
     cameras: Sequence[int]
@@ -139,27 +148,55 @@ class _Matches:
     """(M, 2) px from the principal point ..."""
     second: Array
     """... in either image."""
+    by_poses: Array
+    """(M,) px: how far the match is off by the poses and points of the model."""
 
     @classmethod
-    def of(
-        cls, scene: Scene, model: pycolmap.Reconstruction, names: Sequence[str], ids: dict[str, int]
-    ) -> _Matches | None:
-        images = [ids[name] for name in names]
-        cameras = sorted({model.image(i).camera_id for i in images})
-        ends, sides = [], []
-        for b, name_b in enumerate(names):
-            for a, name_a in enumerate(names[:b]):
-                rows = scene.matches(Pair(name_a, name_b))
-                rows = rows[:: 1 + len(rows) // _MAX_MATCHES]
-                ends += [(a, b)] * len(rows)
-                sides.append(
-                    np.hstack([_centred(scene, model, images[k], rows[:, j]) for j, k in enumerate((a, b))])
-                )
-        if not ends:
+    def of(cls, model: pycolmap.Reconstruction, seen: _Observations) -> _Matches | None:
+        """Those between images with most parallax; None where no two have enough points in common."""
+        pairs = seen.most_apart()
+        if not pairs:
             return None
+        chosen = sorted({i for pair in pairs for i in pair})
+        images = [seen.images[i] for i in chosen]
+        cameras = sorted({model.image(i).camera_id for i in images})
+        ends, sides, lengths = list[tuple[int, int]](), list[Array](), list[Array]()
+        for a, b in pairs:
+            _, *rows = np.intersect1d(seen.points[a], seen.points[b], return_indices=True)
+            both = [(i, at[:: 1 + len(at) // _MAX_MATCHES]) for i, at in zip((a, b), rows, strict=True)]
+            ends += [(chosen.index(a), chosen.index(b))] * len(both[0][1])
+            centres = [_principal_point(model, seen.images[i]) for i, _ in both]
+            sides.append(
+                np.hstack([seen.positions[i][at] - c for (i, at), c in zip(both, centres, strict=True)])
+            )
+            lengths.append(np.linalg.norm(np.hstack([seen.residuals[i][at] for i, at in both]), axis=1))
         lens = np.array([cameras.index(model.image(i).camera_id) for i in images])
-        both = np.concatenate(sides)
-        return cls(images, cameras, lens, np.array(ends), both[:, :2], both[:, 2:])
+        xy = np.concatenate(sides)
+        return cls(images, cameras, lens, np.array(ends), xy[:, :2], xy[:, 2:], np.concatenate(lengths))
+
+    def distance_by_rotations(self, model: pycolmap.Reconstruction) -> float:
+        """The median distance of matches, px, that rotations about one spot and free lenses leave."""
+        lower, start, upper = self.lenses(model)
+        turns = self.rotations(start).as_rotvec().ravel()
+        free = np.full(len(turns), np.inf)
+
+        def residuals(parameters: Array) -> Array:
+            return self.residuals(parameters).ravel()
+
+        def jacobian(parameters: Array) -> Array:
+            return self.jacobian(parameters).reshape(-1, len(parameters))
+
+        found = least_squares(
+            residuals,
+            np.concatenate((start, turns)),
+            jacobian,
+            bounds=(np.concatenate((lower, -free)), np.concatenate((upper, free))),
+            loss="soft_l1",
+            x_scale="jac",
+            ftol=1e-4,  # far finer than the ratio that decides
+            max_nfev=100,
+        )
+        return float(np.median(np.linalg.norm(self.residuals(found.x), axis=1)))
 
     def lenses(self, model: pycolmap.Reconstruction) -> tuple[Array, Array, Array]:
         """Least, first and greatest log f and distortion of each lens, one after the other."""
@@ -175,9 +212,27 @@ class _Matches:
         lower, start, upper = np.array(rows).T
         return lower, start, upper
 
-    def rotations(self, model: pycolmap.Reconstruction) -> Rotation:
-        """`cam_from_world` of each image."""
-        return Rotation.from_matrix([model.image(i).cam_from_world().rotation.matrix() for i in self.images])
+    def rotations(self, lenses: Array) -> Rotation:
+        """`cam_from_world` of each image, from pair to pair, first those that rotations explain best.
+
+        A model of images from one spot may have turned them by far.
+        """
+        count, no_turns = len(self.images), np.zeros(3 * len(self.images))
+        one, other = self._sides(np.concatenate((lenses, no_turns)))
+        turns, distances = dict[tuple[int, int], Rotation](), np.zeros((count, count))
+        for a, b in np.unique(self.ends, axis=0).tolist():
+            of_pair = (self.ends == (a, b)).all(axis=1)
+            rays_a, rays_b = one.in_world[of_pair], other.in_world[of_pair]
+            turn, _ = Rotation.align_vectors(rays_b, rays_a)
+            turns[a, b], turns[b, a] = turn, turn.inv()
+            left = np.median(np.linalg.norm(turn.apply(rays_a) - rays_b, axis=1))
+            distances[a, b] = max(float(left), np.finfo(float).eps)
+        tree = minimum_spanning_tree(sp.csr_array(distances))
+        order, before = breadth_first_order(tree, 0, directed=False)
+        found = [Rotation.identity()] * count
+        for image in order[1:].tolist():
+            found[image] = turns[before[image], image] * found[before[image]]
+        return Rotation.concatenate(found)
 
     def residuals(self, parameters: Array) -> Array:
         """(M, 3) px: what is between both rays of a match in the world, times the focal length."""
@@ -261,10 +316,6 @@ def _left_jacobians(rotvecs: Array) -> Array:
     return np.asarray(np.eye(3) + first * cross + second * (cross @ cross))
 
 
-def _centred(
-    scene: Scene, model: pycolmap.Reconstruction, image_id: int, rows: npt.NDArray[np.uint32]
-) -> Array:
-    """Some keypoints of an image, px from its principal point, (N, 2)."""
+def _principal_point(model: pycolmap.Reconstruction, image_id: int) -> Array:
     camera = model.camera(model.image(image_id).camera_id)
-    centre = camera.principal_point_x, camera.principal_point_y
-    return scene.keypoints(image_id)[rows].astype(np.float64) - centre
+    return np.array([camera.principal_point_x, camera.principal_point_y])
