@@ -99,7 +99,7 @@ def reconstruct(
                 context, problem, known, consistency, discarded, restart=restart, compares=compares
             )
     unknown = (Submodel.of(model) for model in start if not has_pairs(scene, model))
-    kept = _kept(scene, [*submodels, *unknown], problem, discarded)
+    kept = _kept(context, [*submodels, *unknown], problem, discarded)
     for event, fields in discarded.entries:
         events.emit(STAGE, event, **fields)
     for index, submodel in enumerate(kept):
@@ -198,7 +198,7 @@ def _focal_guesses(scene: Scene, problem: MappingProblem) -> dict[int, float]:
 
 def _set_focal_lengths(
     scene: Scene, problem: MappingProblem, models: Sequence[pycolmap.Reconstruction], events: EventSink
-) -> dict[int, float]:
+) -> list[dict[int, float]]:
     """Set the focal lengths to start from, for the cameras of the scene that may change.
 
     Cameras of models start from the nearest likely value to theirs.
@@ -219,13 +219,14 @@ def _set_focal_lengths(
     return _shorter_focal_lengths(scene, {i: one for i, one in likely.items() if i not in settled})
 
 
-def _shorter_focal_lengths(scene: Scene, likely: Mapping[int, LikelyFocal]) -> dict[int, float]:
-    """Shorter focal lengths (px, by camera id) that pairs of images leave open.
+def _shorter_focal_lengths(scene: Scene, likely: Mapping[int, LikelyFocal]) -> list[dict[int, float]]:
+    """Shorter focal lengths (px, by camera id) that pairs of images leave open, a step shorter and two.
 
     None of cameras of rigs, whose poses show the motion.
     """
     alone = set(scene.cache.cameras) - cameras_of_rigs(scene.cache.rigs.values())
-    return {i: one.starts[1] for i, one in sorted(likely.items()) if i in alone and one.is_open}
+    starts = {i: one.starts[1:] for i, one in sorted(likely.items()) if i in alone and one.is_open}
+    return [dict(zip(starts, step, strict=True)) for step in zip(*starts.values(), strict=True)]
 
 
 class _CountOnce:
@@ -361,7 +362,7 @@ def _merged_models(
 
 
 def _kept(
-    scene: Scene, submodels: Sequence[Submodel], problem: MappingProblem, discarded: Journal
+    context: MappingContext, submodels: Sequence[Submodel], problem: MappingProblem, discarded: Journal
 ) -> list[Submodel]:
     """Models that are large and stable enough, largest first, ties by their first image.
 
@@ -380,7 +381,7 @@ def _kept(
         elif num_new >= config.max_models:
             why = f"{config.max_models} models are larger (register.max_models)"
         else:
-            why = why_dropped(scene, submodel)
+            why = why_dropped(context, submodel)
         if why:
             discarded.note("dropped_model", names=sorted(submodel.names), why=why)
         else:

@@ -2,7 +2,7 @@
 
 Fundamental matrices of forward motion, or of planes, may agree on several times the true focal length. So
 each focal length is tried with essential matrices; where many are nearly as likely, the prior decides, and
-models begin with a shorter one, too (`growing.focal_starts`).
+models begin with shorter ones, too (`growing.focal_starts`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LikelyFocal(NamedTuple):
     @property
     def starts(self) -> list[float]:
         """To begin with, px. Noise of matches passes for rotation, so that those that are too long win."""
-        return [self.px, self.px / _STEP**2] if self.is_open else [self.px]
+        return [self.px / _STEP**i for i in range(3 if self.is_open else 1)]
 
     def nearest(self, focal_px: float) -> float:
         """The start, px, that is nearest to a focal length that a model has."""

@@ -95,16 +95,21 @@ class ModelSelection:
         return sum(one.log_evidence or 0.0 for one in self.tried if one.accepted)
 
     def is_beside(self, adjusted: pycolmap.Camera) -> bool:
-        """Whether the principal point, freed without evidence, went elsewhere than predicted."""
-        predicted = self.camera
-        off = (
-            adjusted.principal_point_x - predicted.principal_point_x,
-            adjusted.principal_point_y - predicted.principal_point_y,
+        """Whether a freed principal point went elsewhere than predicted: what was linearised does not hold.
+
+        It went farther from where it was predicted than that is from the middle, significantly.
+        """
+        reached, predicted = (
+            np.array(
+                [camera.principal_point_x - camera.width / 2, camera.principal_point_y - camera.height / 2]
+            )
+            for camera in (adjusted, self.camera)
         )
         return any(
-            bool(np.any(np.abs(off) > _BESIDE * np.array(list(one.sigma.values()))))
+            bool(np.any(off > np.maximum(_BESIDE * np.array(list(one.sigma.values())), np.abs(predicted))))
+            for off in [np.abs(reached - predicted)]
             for one in self.tried
-            if one.block == PRINCIPAL_POINT and one.accepted and (one.log_evidence or 0.0) <= 0
+            if one.block == PRINCIPAL_POINT and one.accepted
         )
 
     def of_camera(self, camera_id: int, num_images: int, freedom: Freedom) -> ModelSelection:

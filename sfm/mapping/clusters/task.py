@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class _Task:
     config: RegisterConfig
     options: MapperOptions
     depth: KeypointDepth | None
-    shorter_focal: Mapping[int, float]
+    shorter_focal: Sequence[Mapping[int, float]]
 
 
 def write_task(

@@ -1,8 +1,8 @@
-"""Models that begin with a shorter focal length, too, where pairs of images leave it open: the likelier one.
+"""Models that begin with shorter focal lengths, too, where pairs of images leave these open: the likeliest.
 
 A camera that turns about a point near itself shows nearly the same with a longer focal length and the
 opposite motion. From a focal length that is too long, adjustments end there; from one that is too short, they
-find the right one.
+find the right one, if growing does not bend the model. So there are several, and adjusted ones are compared.
 """
 
 from __future__ import annotations
@@ -16,32 +16,37 @@ from ..measures.residuals import residual_lengths
 from ..scene.camera_models import with_focal_length
 from ..scene.journal import Journal
 from ..scene.scene import Scene
-from .submodels import MappingContext, Submodel
+from .submodels import MappingContext, Submodel, settled
 from .trials import best_model
 
 
 def best_of_starts(
     context: MappingContext, candidates: Set[str], journal: Journal, *, max_trials: int | None = None
 ) -> Submodel | None:
-    """`best_model`, or the one from shorter focal lengths of the cameras of `candidates`, if it is likelier.
+    """`best_model`, or the likeliest of those from several focal lengths of the cameras of `candidates`.
 
-    The scene's cameras keep the focal lengths that the model began with.
+    It is adjusted to the end where there are several. The scene's cameras keep the focal lengths that it
+    began with.
     """
     found = best_model(context, candidates, journal, max_trials=max_trials)
     images = context.scene.cache.images.values()
-    cameras = sorted({image.camera_id for image in images if image.name in candidates})
-    shorter = {i: context.shorter_focal[i] for i in cameras if i in context.shorter_focal}
-    if not shorter:
+    cameras = {image.camera_id for image in images if image.name in candidates}
+    starts = [{i: px for i, px in one.items() if i in cameras} for one in context.shorter_focal]
+    if not any(starts):
         return found
-    present = {i: context.scene.cache.camera(i).mean_focal_length() for i in shorter}
-    _set(context.scene, shorter)
-    other = best_model(context, candidates, Journal(), max_trials=max_trials)
-    before, after = (_log_likelihood(one.reconstruction) if one else 0.0 for one in (found, other))
-    is_likelier = after > before
-    journal.note("shorter_focal", focal_px=shorter, gain=round(after - before), kept=is_likelier)
-    if not is_likelier:
-        _set(context.scene, present)
-    return other if is_likelier else found
+    best = {i: context.scene.cache.camera(i).mean_focal_length() for i in starts[0]}
+    found = settled(context, found) if found else None
+    for start in starts:
+        _set(context.scene, start)
+        other = best_model(context, candidates, Journal(), max_trials=max_trials)
+        other = settled(context, other) if other else None
+        before, after = (_log_likelihood(one.reconstruction) if one else 0.0 for one in (found, other))
+        is_likelier = after > before
+        journal.note("shorter_focal", focal_px=start, gain=round(after - before), kept=is_likelier)
+        if is_likelier:
+            found, best = other, start
+    _set(context.scene, best)
+    return found
 
 
 def _log_likelihood(model: pycolmap.Reconstruction) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import pycolmap
@@ -17,7 +17,7 @@ from ..scene.options import MapperOptions
 from ..scene.pose_source import PoseSource
 from ..scene.scene import Scene
 from ..scene.session import open_session
-from .bundle_adjustment import refine_growing
+from .bundle_adjustment import drop_unobserved, refine_fully, refine_growing
 from .growth import grow
 from .seeds import Seed
 
@@ -39,7 +39,7 @@ class MappingContext:
     """None: models are compared by the pairs that contradict them."""
     poses: PoseSource | None = None
     """Asked where no seed starts a model."""
-    shorter_focal: Mapping[int, float] = field(default_factory=dict)
+    shorter_focal: Sequence[Mapping[int, float]] = ()
     """Focal lengths, px by camera id, that models begin with, too, beside those of the scene's cameras."""
 
 
@@ -78,12 +78,30 @@ class Submodel:
         return round(images, 1), self.reconstruction.compute_num_observations()
 
 
-def why_dropped(scene: Scene, submodel: Submodel) -> str:
-    """Why a finished model is dropped for want of parallax, in words; depth determines poses without it."""
+def why_dropped(context: MappingContext, submodel: Submodel) -> str:
+    """Why a finished model is dropped for want of parallax, in words; depth determines poses without it.
+
+    Where rotations explain its matches, it is asked again once it is adjusted: large errors hide parallax.
+    """
     if submodel.is_depth_only:
         return ""
-    model = submodel.reconstruction
-    return why_undetermined(model) or (why_pure_rotation(scene, model) if scene.depth is None else "")
+    scene, model = context.scene, submodel.reconstruction
+    if why := why_undetermined(model):
+        return why
+    if scene.depth is not None or not why_pure_rotation(scene, model):
+        return ""
+    adjusted = settled(context, submodel).reconstruction
+    return why_undetermined(adjusted) or why_pure_rotation(scene, adjusted)
+
+
+def settled(context: MappingContext, submodel: Submodel) -> Submodel:
+    """A fully adjusted copy: what noise alone made of images without parallax is gone from it."""
+    adjusted = copied(submodel)
+    with open_session(context.scene, context.options, adjusted.reconstruction) as session:
+        refine_fully(session, "settled", adjusted.journal)
+        drop_unobserved(session, adjusted.journal)
+        adjusted.names = session.registered
+    return adjusted
 
 
 def copied(submodel: Submodel) -> Submodel:

@@ -18,10 +18,9 @@ from ..scene.journal import Journal
 from ..scene.options import with_two_view_tracks
 from ..scene.scene import Scene
 from ..scene.session import open_session
-from .bundle_adjustment import drop_unobserved, refine_fully
 from .posed_models import posed_model
 from .seeds import Seed, find_seeds, initialise, next_seed
-from .submodels import MAX_CONTRADICTED, MappingContext, Submodel, copied, extend, is_complete, judged
+from .submodels import MAX_CONTRADICTED, MappingContext, Submodel, extend, is_complete, judged, settled
 
 _NUM_PROBES = 3  # models started side by side, of which the best is continued
 _PROBE_IMAGES = 8
@@ -52,36 +51,24 @@ def best_model(
     found = _best_of_seeds(context, candidates, journal, max_trials)
     if context.scene.depth is None:
         return found
-    settled = _settled(context, found)
-    if not _is_large(context, settled):
+    adjusted = settled(context, found) if found else None
+    if not _is_large(context, adjusted):
         relaxed = replace(context, options=with_two_view_tracks(context.options))
         second = _best_of_seeds(relaxed, candidates, journal, max_trials)
-        settled_second = _settled(relaxed, second)
-        if _larger(settled, settled_second) is settled_second:
-            found, settled = second, settled_second
-    has_parallax = settled is not None and _has_parallax(context, settled)
-    if found and settled and has_parallax:
-        if is_complete(settled, candidates):
+        adjusted_second = settled(relaxed, second) if second else None
+        if _larger(adjusted, adjusted_second) is adjusted_second:
+            found, adjusted = second, adjusted_second
+    has_parallax = adjusted is not None and _has_parallax(context, adjusted)
+    if found and adjusted and has_parallax:
+        if is_complete(adjusted, candidates):
             return found
         if is_complete(found, candidates) and not _is_undetermined(context.scene, found):
             return found
-    of_seeds = found if has_parallax else settled
+    of_seeds = found if has_parallax else adjusted
     models = list(filter(None, (_without_seed(context, candidates), of_seeds)))
     best = max(models, key=partial(_evidence, context, candidates), default=None)
-    unchanged = best is not None and found is not None and best is settled and found.names == settled.names
+    unchanged = best is not None and found is not None and best is adjusted and found.names == adjusted.names
     return found if unchanged else best
-
-
-def _settled(context: MappingContext, submodel: Submodel | None) -> Submodel | None:
-    """A fully adjusted copy: what noise alone made of images without parallax is gone from it."""
-    if submodel is None:
-        return None
-    settled = copied(submodel)
-    with open_session(context.scene, context.options, settled.reconstruction) as session:
-        refine_fully(session, "settled", settled.journal)
-        drop_unobserved(session, settled.journal)
-        settled.names = session.registered
-    return settled
 
 
 def _is_large(context: MappingContext, submodel: Submodel | None) -> bool:
