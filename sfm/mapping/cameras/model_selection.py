@@ -95,21 +95,17 @@ class ModelSelection:
         return sum(one.log_evidence or 0.0 for one in self.tried if one.accepted)
 
     def is_beside(self, adjusted: pycolmap.Camera) -> bool:
-        """Whether a freed principal point went elsewhere than predicted: what was linearised does not hold.
+        """Whether the principal point went significantly elsewhere than predicted: linearised, it misled.
 
-        It went farther from where it was predicted than that is from the middle, significantly.
+        With as much evidence as other parameters need, it may: then it is off centre anyway.
         """
-        reached, predicted = (
-            np.array(
-                [camera.principal_point_x - camera.width / 2, camera.principal_point_y - camera.height / 2]
-            )
-            for camera in (adjusted, self.camera)
-        )
+        off = np.abs(_principal_point(adjusted) - _principal_point(self.camera))
         return any(
-            bool(np.any(off > np.maximum(_BESIDE * np.array(list(one.sigma.values())), np.abs(predicted))))
-            for off in [np.abs(reached - predicted)]
+            bool(np.any(off > _BESIDE * np.array(list(one.sigma.values()))))
             for one in self.tried
-            if one.block == PRINCIPAL_POINT and one.accepted
+            if one.block == PRINCIPAL_POINT
+            and one.accepted
+            and (one.log_evidence or 0.0) <= MIN_LOG_EVIDENCE * len(off)
         )
 
     def of_camera(self, camera_id: int, num_images: int, freedom: Freedom) -> ModelSelection:
@@ -276,6 +272,10 @@ class _Evidence:
         stretched = np.array([self.freedom.names[i] == "aspect" for i in at])
         wide = np.where(stretched, heavy_tailed(estimate.shift, prior), prior)
         return estimate.log_evidence(wide, offset) - float(np.log(wide / prior).sum())
+
+
+def _principal_point(camera: pycolmap.Camera) -> Array:
+    return np.array([camera.principal_point_x, camera.principal_point_y])
 
 
 def _rounded(value: float, digits: int) -> float:
