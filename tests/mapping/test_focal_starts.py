@@ -1,5 +1,6 @@
 """Models of a camera that turns about a point near itself, whose focal length pairs of images leave open."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,17 @@ import pycolmap
 import pytest
 
 from sfm.mapping.cameras.focal import likely_focal_lengths
+from sfm.mapping.growing.submodels import Submodel, why_dropped
+from sfm.mapping.measures.pure_rotation import why_pure_rotation
 from sfm.mapping.scene.scene import Scene
 
-from .running import run, seeds
+from .running import run, seeds, workbench
 
 WIDTH, HEIGHT = 480, 270
 FOCAL_PX = 400.0
 NUM_IMAGES = 60
 NOISE_PX = 0.7
+CONFIG = pycolmap.TwoViewGeometryConfiguration
 
 Array = npt.NDArray[np.float64]
 
@@ -27,7 +31,7 @@ def looking_out(angle: float) -> pycolmap.Rigid3d:
     return pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), -rotation @ np.array([0.7 * c, 0.7 * s, 0.0]))
 
 
-def write(path: Path, rng: np.random.Generator) -> Path:
+def write(path: Path, rng: np.random.Generator, *, is_planar: bool = False) -> Path:
     """A video of a room, once round: each frame is matched with the six after it."""
     angle, height = rng.uniform(0, 2 * np.pi, 6000), rng.uniform(-1.5, 1.5, 6000)
     reach = 3 / np.maximum(np.abs(np.cos(angle)), np.abs(np.sin(angle))) * rng.choice([1.0, 0.8], 6000)
@@ -49,7 +53,7 @@ def write(path: Path, rng: np.random.Generator) -> Path:
             for b in ((a + step) % NUM_IMAGES for step in range(1, 7)):
                 both = np.flatnonzero(seen[a] & seen[b]).astype(np.uint32)
                 geometry = pycolmap.TwoViewGeometry()
-                geometry.config = 3
+                geometry.config = int(CONFIG.PLANAR_OR_PANORAMIC if is_planar else CONFIG.UNCALIBRATED)
                 geometry.inlier_matches = np.column_stack((both, both))
                 db.write_two_view_geometry(a + 1, b + 1, geometry)
     return path
@@ -71,3 +75,20 @@ def test_the_motion_of_a_turning_camera_is_not_reversed(tmp_path: Path, seed: in
     centres = np.array([pose.inverse().translation for pose in poses])
     axes = np.array([pose.rotation.matrix()[2] for pose in poses])
     assert np.all(np.sum((centres - centres.mean(axis=0)) * axes, axis=1) > 0)
+
+
+def test_a_model_is_asked_for_parallax_once_it_is_adjusted(tmp_path: Path) -> None:
+    """The errors of its poses are as large as its parallax."""
+    rng = np.random.default_rng(0)
+    path = write(tmp_path / "database.db", rng, is_planar=True)
+    (model,) = run(path).models
+    context, rough = workbench(path), copy.deepcopy(model)
+    extent = np.std([model.image(i).projection_center() for i in model.reg_image_ids()], axis=0).max()
+    for image_id in rough.reg_image_ids():
+        image = rough.image(image_id)
+        pose = image.cam_from_world()
+        moved = pycolmap.Rigid3d(pose.rotation, pose.translation + rng.normal(0, 0.1 * extent, 3))
+        rough.frame(image.frame_id).set_cam_from_world(image.camera_id, moved)
+
+    assert why_pure_rotation(context.scene, rough)
+    assert not why_dropped(context, Submodel.of(context.scene.with_all_keypoints(rough)))

@@ -94,23 +94,28 @@ class _Observations:
         points, positions, residuals, rays_of = zip(*parts, strict=True) if parts else ((),) * 4
         return cls(images, points, positions, residuals, rays_of)
 
-    def parallax(self) -> Array:
+    def parallax(self) -> sp.csr_array:
         """(I, I) mean of 1 - cos of the angles between the rays of two images to their common points.
 
-        0 where they have too few, and of an image with itself.
+        Of images that have enough of them; nothing of an image with itself.
         """
         ids, column = np.unique(np.concatenate([*self.points, np.zeros(0, np.int64)]), return_inverse=True)
         row = np.repeat(np.arange(len(self.images)), [len(points) for points in self.points])
         shape = len(self.images), len(ids)
         rays = np.concatenate([*self.rays, np.zeros((0, 3))])
         count, *cosines = (
-            (one @ one.T).toarray()
+            one @ one.T
             for one in (
                 sp.csr_array((values, (row, column)), shape) for values in (np.ones(len(row)), *rays.T)
             )
         )
-        away = 1 - sum(cosines) / np.maximum(count, 1)
-        return np.where((count >= MIN_COMMON_POINTS) & ~np.eye(len(count), dtype=bool), away, 0.0)
+        pairs = count.tocoo()
+        is_enough = (pairs.data >= MIN_COMMON_POINTS) & (pairs.row != pairs.col)
+        first, second = pairs.row[is_enough], pairs.col[is_enough]
+        if not len(first):
+            return sp.csr_array(count.shape)
+        away = 1 - sum(one[first, second] for one in cosines) / pairs.data[is_enough]
+        return sp.csr_array((np.maximum(away, 0), (first, second)), count.shape)
 
     def most_apart(self) -> list[tuple[int, int]]:
         """Indices of pairs of images with much parallax: of the pair with most, and of the images farthest
@@ -119,11 +124,11 @@ class _Observations:
         Images for which the camera stood still come last.
         """
         parallax = self.parallax()
-        if not parallax.any():
+        if not parallax.sum():
             return []
-        chosen = list(map(int, np.unravel_index(int(parallax.argmax()), parallax.shape)))
+        chosen = [int(one) for one in np.unravel_index(int(parallax.argmax()), parallax.shape)]
         while len(chosen) < _MAX_IMAGES:
-            to_chosen = parallax[chosen]
+            to_chosen = parallax[chosen].toarray()
             least = np.min(to_chosen, axis=0, where=to_chosen > 0, initial=np.inf)
             least[~np.isfinite(least)] = 0  # nothing in common with those
             least[chosen] = 0
