@@ -95,8 +95,13 @@ def why_dropped(context: MappingContext, submodel: Submodel) -> str:
 
 
 def settled(context: MappingContext, submodel: Submodel) -> Submodel:
-    """A fully adjusted copy: what noise alone made of images without parallax is gone from it."""
+    """A fully adjusted copy: what noise alone made of images without parallax is gone from it.
+
+    A model from depth alone stays as it is: adjusting would filter its points.
+    """
     adjusted = copied(submodel)
+    if submodel.is_depth_only:
+        return adjusted
     with open_session(context.scene, context.options, adjusted.reconstruction) as session:
         refine_fully(session, "settled", adjusted.journal)
         drop_unobserved(session, adjusted.journal)
