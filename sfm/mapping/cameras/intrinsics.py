@@ -72,7 +72,7 @@ class RicherCameras:
         return self.anyway | off_centre
 
     def beside(self, model: pycolmap.Reconstruction) -> list[TriedBlock]:
-        """Principal points without clear evidence that went elsewhere than predicted, in an adjusted model."""
+        """Principal points without clear evidence that went elsewhere than predicted, once adjusted."""
         return [
             replace(one, accepted=False, why=_ELSEWHERE)
             for camera_id, found in self.selections.items()
