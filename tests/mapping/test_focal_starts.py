@@ -87,7 +87,7 @@ def test_a_model_is_asked_for_parallax_once_it_is_adjusted(tmp_path: Path) -> No
     for image_id in rough.reg_image_ids():
         image = rough.image(image_id)
         pose = image.cam_from_world()
-        moved = pycolmap.Rigid3d(pose.rotation, pose.translation + rng.normal(0, 0.1 * extent, 3))
+        moved = pycolmap.Rigid3d(pose.rotation, pose.translation + rng.normal(0, 0.3 * extent, 3))
         rough.frame(image.frame_id).set_cam_from_world(image.camera_id, moved)
 
     assert why_pure_rotation(context.scene, rough)

@@ -27,9 +27,9 @@ from .soundness import MIN_COMMON_POINTS
 
 _PLANAR = ("planar", "panoramic", "planar_or_panoramic")
 _AS_WELL = 2.5
-"""Ratio of the median distance of matches with rotations alone to that with the model's poses, up to which
+"""Ratio of the distances of matches with rotations alone to those with the model's poses, up to which
 rotations explain them. Without parallax it is 1; here, parallax is 2.3 times the noise."""
-_MAX_IMAGES = 8
+_MAX_IMAGES = 12
 _MAX_MATCHES = 20  # of a pair
 _FOCAL_RANGE = 0.3, 3.0  # of the longer side, where no focal length is given
 _GIVEN_RANGE = 0.95, 1.05  # of the focal length that is
@@ -54,7 +54,7 @@ def why_pure_rotation(scene: Scene, model: pycolmap.Reconstruction) -> str:
     matches = _Matches.of(model, _Observations.of(model))
     if matches is None:
         return ""
-    turned, moved = matches.distance_by_rotations(model), float(np.median(matches.by_poses))
+    turned, moved = matches.distance_by_rotations(model), _upper_quartile(matches.by_poses)
     if turned > _AS_WELL * moved:
         return ""
     return (
@@ -73,13 +73,14 @@ class _Observations:
     positions: Sequence[Array]
     """(N, 2) px."""
     residuals: Sequence[Array]
-    """(N, 2) px."""
+    """(N, 2) px, as large as by exact points: three coordinates a point are fitted to its observations."""
     rays: Sequence[Array]
     """(N, 3) unit vectors from the camera to the points, in the world."""
 
     @classmethod
     def of(cls, model: pycolmap.Reconstruction) -> _Observations:
         table = PointTable.of(model)
+        lengths = np.array([model.point3D(i).track.length() for i in table.ids.tolist()])
         images, parts = sorted(model.reg_image_ids()), list[tuple[Indices, Array, Array, Array]]()
         for image in map(model.image, images):
             seen, at = seen_by(image)
@@ -90,7 +91,9 @@ class _Observations:
             rays = xyz - image.projection_center()
             rays /= np.linalg.norm(rays, axis=1, keepdims=True)
             is_seen = np.isfinite(np.hstack((found, rays))).all(axis=1)
-            parts.append((ids[is_seen], xy[is_seen], (found - xy)[is_seen], rays[is_seen]))
+            left = 1 - 1.5 / lengths[np.searchsorted(table.ids, ids)]
+            off = (found - xy) / np.sqrt(left)[:, None]
+            parts.append((ids[is_seen], xy[is_seen], off[is_seen], rays[is_seen]))
         points, positions, residuals, rays_of = zip(*parts, strict=True) if parts else ((),) * 4
         return cls(images, points, positions, residuals, rays_of)
 
@@ -180,7 +183,7 @@ class _Matches:
         return cls(images, cameras, lens, np.array(ends), xy[:, :2], xy[:, 2:], np.concatenate(lengths))
 
     def distance_by_rotations(self, model: pycolmap.Reconstruction) -> float:
-        """The median distance of matches, px, that rotations about one spot and free lenses leave."""
+        """How far matches are off, px, by rotations about one spot and free lenses: the upper quartile."""
         lower, start, upper = self.lenses(model)
         turns = self.rotations(start).as_rotvec().ravel()
         free = np.full(len(turns), np.inf)
@@ -201,7 +204,7 @@ class _Matches:
             ftol=1e-4,  # far finer than the ratio that decides
             max_nfev=100,
         )
-        return float(np.median(np.linalg.norm(self.residuals(found.x), axis=1)))
+        return _upper_quartile(np.linalg.norm(self.residuals(found.x), axis=1))
 
     def lenses(self, model: pycolmap.Reconstruction) -> tuple[Array, Array, Array]:
         """Least, first and greatest log f and distortion of each lens, one after the other."""
@@ -319,6 +322,11 @@ def _left_jacobians(rotvecs: Array) -> Array:
     cross = cross_matrices(rotvecs)
     first, second = (1 - np.cos(angle)) / angle**2, (angle - np.sin(angle)) / angle**3
     return np.asarray(np.eye(3) + first * cross + second * (cross @ cross))
+
+
+def _upper_quartile(distances: Array) -> float:
+    """A quarter of the matches shows parallax, as where the camera stood still for most images."""
+    return float(np.quantile(distances, 0.75))
 
 
 def _principal_point(model: pycolmap.Reconstruction, image_id: int) -> Array:
