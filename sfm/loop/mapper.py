@@ -24,7 +24,6 @@ class Mapper(Protocol):
         consistency: InconsistencyReport,
         events: EventSink,
         *,
-        restart: bool,
         compares: bool,
     ) -> Models:
         """Continue the models with all verified pairs, without refinement; see `sfm.mapping.reconstruct`."""

@@ -99,7 +99,7 @@ def run_closed_loop(
     if config.max_rounds > 0:
         loop.complete_graph()
     has_rounds = config.max_rounds > 0 and config.mapper == "graph"
-    loop.register(restart=True, compares=not has_rounds)
+    loop.register(compares=not has_rounds)
     with survived("further rounds"), loop.restored():
         if has_rounds:
             loop.improve_models()
@@ -162,8 +162,6 @@ class _Loop:
     events: EventSink
     models: Models
     new_images: frozenset[str]
-    num_at_restart: int = 0
-    """Verified pairs at the last registration from new initial pairs."""
     matched_again: dict[Pair, bool] = field(default_factory=dict)
     """Pairs that the stronger matcher matched, and whether they verified."""
     num_tried_at_comparison: int = 0
@@ -200,25 +198,23 @@ class _Loop:
             has_verified = self._round("models")
             idle = 0 if has_verified and self.reports.has_changed() else idle + 1
             if not has_verified or idle >= _MAX_IDLE_ROUNDS:
-                if not self._begin_again():
+                if not self._compare_models():
                     break
                 idle = 0
         else:
-            self._begin_again()
+            self._compare_models()
 
-    def register(self, *, restart: bool = False, compares: bool = False) -> None:
-        """Continue the models with all verified pairs; with `restart` also from new initial pairs.
+    def register(self, *, compares: bool = False) -> None:
+        """Continue the models with all verified pairs.
 
-        With `compares`, models that are probably wrong are compared with others of the same pairs.
+        With `compares`, models in parts or probably wrong are compared with others of the same pairs.
         """
-        if restart:
-            self.num_at_restart = self.pairs.num_verified
         if compares:
             self.num_tried_at_comparison = len(self.pairs.tried)
 
         def reconstruct(events: EventSink) -> Models:
             known = self._consistency()
-            return self.mapper.reconstruct(self.models, known, events, restart=restart, compares=compares)
+            return self.mapper.reconstruct(self.models, known, events, compares=compares)
 
         self.models = self.kept.models(len(self.reports), "models", reconstruct)
 
@@ -262,27 +258,21 @@ class _Loop:
                 self.register()
         return has_verified
 
-    def _begin_again(self) -> bool:
-        """Register from new initial pairs, in a round without requests; whether it changed the models.
+    def _compare_models(self) -> bool:
+        """Compare models in parts or probably wrong with others, in a round without requests; whether that
+        changed them.
 
-        Models that are probably wrong are compared with others, once no more pairs are to be matched. It is
-        skipped where nothing can be joined and no model is wrong, and where the last one had the same pairs.
+        It is skipped where the last comparison had the same pairs: an existing model stays in any case.
         """
-        if self.existing:
+        if self.existing or len(self.pairs.tried) == self.num_tried_at_comparison:
             return False
         is_whole = len(self.models) == 1 and self.new_images <= registered_names(self.models)
-        has_new = self.pairs.num_verified != self.num_at_restart
-        if (is_whole or not has_new) and not self._is_wrong():
+        if is_whole and not self.mapper.are_wrong(self.models, self._consistency()):
             return False
         before = self.models
         with self._reported({}, time.monotonic()):
-            self.register(restart=has_new, compares=True)
+            self.register(compares=True)
         return self.reports.has_changed() or have_moved(before, self.models)
-
-    def _is_wrong(self) -> bool:
-        """Whether any model probably is, by pairs that the last comparison with others did not have."""
-        is_due = len(self.pairs.tried) > self.num_tried_at_comparison
-        return is_due and self.mapper.are_wrong(self.models, self._consistency())
 
     def _reported(self, edges: Mapping[Pair, Edge], started: float) -> AbstractContextManager[None]:
         return self.reports.round(edges, self.pairs.view_graph, lambda: self.models, started)

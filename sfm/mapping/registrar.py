@@ -22,7 +22,6 @@ from .edits.alternative_models import likelier_models
 from .edits.judge import Judge, Step, apply_step
 from .edits.merge import merge_models
 from .edits.relocate import relocate_parts
-from .edits.renew import renewed_models
 from .edits.split import split_at_articulations
 from .growing.components import new_models
 from .growing.global_sfm import global_models
@@ -57,7 +56,6 @@ def reconstruct(
     *,
     start: Sequence[pycolmap.Reconstruction] = (),
     consistency: InconsistencyReport = NO_DOUBT,
-    restart: bool = True,
     compares: bool = True,
     events: EventSink,
     progress: Progress,
@@ -70,8 +68,7 @@ def reconstruct(
             among them as the earlier round left them. COLMAP's mappers ignore them.
         consistency: of the verified pairs. Models are grown without the deferred ones; the pairs that agree
             with the models are then admitted. With `register.inconsistent_pairs=trust` none is deferred.
-        restart: whether components that are incomplete are also mapped from new initial pairs.
-        compares: whether models that are probably wrong are compared with others.
+        compares: whether models that are in parts or probably wrong are compared with others.
         events: receives every decision, stage `register`.
         progress: counts registered images.
 
@@ -95,9 +92,7 @@ def reconstruct(
             submodels = _aligned_models(context, problem, discarded)
             start = () if problem.existing else start
         else:
-            submodels = _grown_models(
-                context, problem, known, consistency, discarded, restart=restart, compares=compares
-            )
+            submodels = _grown_models(context, problem, known, consistency, discarded, compares=compares)
     unknown = (Submodel.of(model) for model in start if not has_pairs(scene, model))
     kept = _kept(context, [*submodels, *unknown], problem, discarded)
     for event, fields in discarded.entries:
@@ -257,7 +252,6 @@ def _grown_models(
     consistency: InconsistencyReport,
     discarded: Journal,
     *,
-    restart: bool,
     compares: bool,
 ) -> list[Submodel]:
     """Models grown without the deferred pairs, of which the consistent ones are then admitted.
@@ -268,17 +262,17 @@ def _grown_models(
     deferred -= supported_pairs(context.scene, start, deferred)[0]
     judge = judge_of(context.scene, problem, replace(consistency, deferred=deferred))
     judging = replace(context, judge=judge)
-    submodels = _grown_without(deferred, judging, problem, start, discarded, restart=restart)
-    if problem.existing or not problem.config.defers or not (restart or compares) or not judge:
+    submodels = _grown_without(deferred, judging, problem, start, discarded)
+    if problem.existing or not problem.config.defers or not compares or not judge:
         return submodels
 
     def grow(part: MappingContext, left_out: frozenset[Pair], by_global: bool) -> list[Submodel]:
         trusted = replace(part, scene=part.scene.without(left_out))
         found = global_models(trusted, frozenset().union(*part.scene.view_graph.edges)) if by_global else []
         start = [one.reconstruction for one in found]
-        return _grown_without(left_out, part, problem, start, discarded, restart=False)
+        return _grown_without(left_out, part, problem, start, discarded)
 
-    return likelier_models(context, submodels, grow, judge, discarded, joins=restart, compares=compares)
+    return likelier_models(context, submodels, grow, judge, discarded)
 
 
 def _grown_without(
@@ -287,15 +281,11 @@ def _grown_without(
     problem: MappingProblem,
     start: Sequence[pycolmap.Reconstruction],
     discarded: Journal,
-    *,
-    restart: bool,
 ) -> list[Submodel]:
     existing = problem.existing
     trusted = replace(context, scene=context.scene.without(deferred))
     submodels = _continued_models(trusted, start, existing)
     submodels = _completed_models(trusted, problem, submodels, discarded)
-    if existing is None and restart:
-        submodels = renewed_models(trusted, submodels, discarded, again=bool(start))
     if deferred and not context.options.frozen:
         submodels = admit_pairs(context, submodels, deferred, discarded)
     if existing is not None:

@@ -70,7 +70,6 @@ class SessionMapper:
         consistency: InconsistencyReport,
         events: EventSink,
         *,
-        restart: bool,
         compares: bool,
     ) -> Models:
         """Continue the models with all verified pairs, without refinement, and write them."""
@@ -79,7 +78,6 @@ class SessionMapper:
             self.problem,
             start=start,
             consistency=consistency,
-            restart=restart,
             compares=compares,
             events=events,
             progress=progress,
@@ -159,7 +157,7 @@ def with_derived_rigs(
         events.emit("register", "rig_sensor", **asdict(sensor))
     mapper = SessionMapper(session, collection, database)
     consistency = mapper.inconsistent_pairs() or NO_DOUBT
-    grown = mapper.reconstruct((largest,), consistency, events, restart=True, compares=True)
+    grown = mapper.reconstruct((largest,), consistency, events, compares=True)
     models = tuple(mapper.refine(grown, consistency, events))
     registered, before = registered_names(models), registered_names(loop.models)
     if len(registered) < len(before):  # cameras that are not fixed to each other

@@ -27,5 +27,5 @@ def _line(found: Mapping[str, Any]) -> str:
     photos = f"{found['registered_before']} to {found['registered_after']} photos registered"
     models = f"{found['models_before']} to {found['models_after']} models"
     came = f"; {photos}, {models}" if found["models_after"] else ""
-    what = pairs if found["matched"] else "models from new initial pairs"
+    what = pairs if found["matched"] else "models compared with others"
     return f"round {found['round']}: {what}{came}; {found['seconds']:.1f} s"

@@ -40,7 +40,6 @@ class Engine:
         self.matched: list[set[Pair]] = []
         self.guided: list[dict[Pair, list[list[float]]]] = []
         self.starts: list[int] = []
-        self.restarts: list[bool] = []
         self.comparisons: list[bool] = []
         self.is_wrong = False
         self.verifies = True
@@ -54,10 +53,8 @@ class Engine:
         consistency: InconsistencyReport,
         events: EventSink,
         *,
-        restart: bool,
         compares: bool,
     ) -> Models:
-        self.restarts.append(restart)
         self.comparisons.append(compares)
         models = self.grown(start)
         events.emit("register", "model", num_images=models[0].num_reg_images())

@@ -64,17 +64,17 @@ def test_models_apart_begin_afresh_once_nothing_more_is_found(tmp_path: Path) ->
     result = run(engine, tmp_path, GENEROUS)
 
     continued = [r.matched > 0 for r in result.rounds if r.models_before and (r.verified or not r.matched)]
-    assert engine.restarts == [True, *(not one for one in continued)]
+    assert engine.comparisons == [False, *(not one for one in continued)]
     assert True in continued  # or this shows nothing
-    assert engine.restarts[-1]
+    assert engine.comparisons[-1]
 
 
 class JoinedAfresh(Apart):
-    """One whole model as soon as registration restarts with all the pairs that are found."""
+    """One whole model as soon as they are compared with others of all the pairs that are found."""
 
     def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
         models = super().grown(start)
-        joined = self.restarts[-1] and len(self.starts) > self.num_lucky + 1
+        joined = self.comparisons[-1] and len(self.starts) > self.num_lucky + 1
         return (model_of(len(NAMES)),) if joined else models
 
 

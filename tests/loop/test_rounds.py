@@ -106,13 +106,13 @@ def test_without_rounds_nothing_is_asked(tmp_path: Path) -> None:
     assert engine.matched == []
 
 
-def test_a_round_that_verifies_nothing_does_not_register_again(tmp_path: Path) -> None:
+def test_a_round_that_verifies_nothing_is_followed_by_a_comparison_alone(tmp_path: Path) -> None:
     engine = Engine()
     engine.verifies = False
 
     result = run(engine, tmp_path, RegisterConfig(max_rounds=4))
 
-    assert engine.starts == [0]
+    assert engine.comparisons == [False, True]
     assert not any(r.verified for r in result.rounds)
 
 

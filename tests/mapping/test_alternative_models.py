@@ -82,7 +82,8 @@ def test_a_model_that_only_false_pairs_hold_together_takes_no_place(
     )
 
     assert [one.names for one in models] == [part.names for part in parts]
-    assert [(noted["by_global"], noted["kept"]) for _, noted in entries] == [(False, False), (True, False)]
+    asked = [(noted["by_global"], noted["num_deferred"], noted["kept"]) for _, noted in entries]
+    assert asked == [(True, len(across(context, parts)), False), (False, 0, False), (True, 0, False)]
 
 
 def test_nothing_is_grown_where_a_model_is_whole(context: MappingContext, whole: Submodel) -> None:
@@ -150,8 +151,6 @@ def test_each_component_is_compared_alone(context: MappingContext, whole: Submod
     seen: list[set[str]] = []
 
     def grow(context: MappingContext, deferred: frozenset[Pair], by_global: bool) -> list[Submodel]:
-        assert not deferred
-        assert not by_global
         seen.extend(set(part) for part in context.scene.view_graph.components() if len(part) > 1)
         return [models[1]]
 
@@ -161,28 +160,27 @@ def test_each_component_is_compared_alone(context: MappingContext, whole: Submod
     assert [names(one.reconstruction) for one in found] == [models[0].names, models[1].names]
 
 
-def test_bent_models_are_left_alone_while_more_pairs_are_to_come(
+def test_models_in_parts_are_compared_with_one_by_global_sfm_and_one_grown_from_all_pairs(
     context: MappingContext, whole: Submodel
 ) -> None:
-    _, judge, bent = doubtful(context, whole)
-
-    assert likelier_models(context, [bent], pytest.fail, judge, Journal(), compares=False) == [bent]
-
-
-def test_models_in_parts_are_made_by_global_sfm_but_not_grown_again_from_the_same_pairs(
-    context: MappingContext, whole: Submodel
-) -> None:
+    """Where no pair is deferred, nothing is grown again from the same pairs."""
     parts = halves(context, whole)
     probability = dict.fromkeys(context.scene.view_graph.edges, 0.98)
-    judge = PoseJudge(context.scene, probability, frozenset(across(context, parts)[3:]))
-    seen: list[bool] = []
+    some = frozenset(across(context, parts)[3:])
+    for deferred, others in (
+        (some, [(some, True), (frozenset(), False), (frozenset(), True)]),
+        (frozenset(), [(frozenset(), True)]),
+    ):
+        judge, seen = PoseJudge(context.scene, probability, deferred), list[tuple[frozenset[Pair], bool]]()
 
-    def grow(part: MappingContext, deferred: frozenset[Pair], by_global: bool) -> list[Submodel]:
-        seen.append(by_global)
-        return parts
+        def grow(
+            part: MappingContext, left_out: frozenset[Pair], by_global: bool, to: list = seen
+        ) -> list[Submodel]:
+            to.append((left_out, by_global))
+            return parts
 
-    assert likelier_models(context, parts, grow, judge, Journal(), joins=False) == parts
-    assert seen == [True]
+        assert likelier_models(context, parts, grow, judge, Journal()) == parts
+        assert seen == others
 
 
 def test_no_model_of_fewer_pairs_is_grown_where_most_poses_are_right(

@@ -1,22 +1,18 @@
-"""Models of clusters are joined where they share photos, and gaps between them are bridged."""
+"""Models of clusters are joined where they share photos."""
 
 from pathlib import Path
 
 import numpy as np
-import pycolmap
 import pytest
 
-from sfm.mapping.edits.close_gaps import agreeing_share, close_gaps
 from sfm.mapping.edits.join_overlapping import join_models
 from sfm.mapping.edits.shared_points import shared_points
 from sfm.mapping.growing.submodels import MappingContext, Submodel, copied
 from sfm.mapping.growing.trials import best_model
 from sfm.mapping.scene.journal import Journal
-from sfm.mapping.scene.scene import Scene
 
 from . import synthetic
 from .chain import NUM_PHOTOS, REACH, window
-from .misplaced import PART, astray
 from .running import workbench
 
 
@@ -90,38 +86,3 @@ def test_a_join_that_the_verified_pairs_contradict_is_taken_back(
 
     assert [fields["accepted"] for event, fields in journal.entries if event == "join"] == [True, False]
     assert sorted(len(model.names) for model in models) == [22, 28]
-
-
-def test_a_gap_is_bridged_by_a_model_of_the_photos_around_it(chain: synthetic.Scene) -> None:
-    context = workbench(chain.database)
-    models = parts(context, range(1, 41), range(41, 51))
-    journal = Journal()
-
-    found = close_gaps(context, models, set(context.scene.id_of), journal)
-
-    assert [len(model.names) for model in found] == [NUM_PHOTOS]
-    assert synthetic.max_rotation_error_deg(found[0].reconstruction, chain.truth) < 0.3
-    assert [len(model.names) for model in models] == [40, 10]
-    assert [fields["accepted"] for event, fields in journal.entries if event == "join"] == [True, True]
-
-
-def test_a_bridge_whose_far_side_lies_elsewhere_spans_nothing(
-    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction],
-) -> None:
-    """Photos beyond the gap agree with each other wherever they lie; the few pairs across tell."""
-    scene, model = photographed
-    opened = Scene.open(scene.database)
-    beyond = {model.image(i).name for i in PART}
-
-    assert agreeing_share(opened, model, beyond) > 0.95
-    assert agreeing_share(opened, astray(model), beyond) < 0.3
-    assert agreeing_share(opened, model, {"elsewhere.jpg"}) == 0.0
-
-
-def test_nothing_is_bridged_where_nothing_is_missing(chain: synthetic.Scene) -> None:
-    context = workbench(chain.database)
-    models = parts(context, range(1, 41))
-
-    found = close_gaps(context, models, set(models[0].names), Journal())
-
-    assert found == models

@@ -5,8 +5,11 @@ from pathlib import Path
 import pycolmap
 import pytest
 
+from sfm.mapping.edits.split import split_at_articulations
+from sfm.mapping.growing.global_sfm import global_models
+
 from . import synthetic
-from .running import Recorder, names, run
+from .running import names, run, workbench
 
 HINGE = 7
 NEAR, FAR = set(range(1, HINGE)), set(range(HINGE + 1, 13))
@@ -35,15 +38,27 @@ def hanging(tmp_path_factory: pytest.TempPathFactory) -> tuple[synthetic.Scene, 
 
 def test_a_part_that_hangs_on_one_photo_is_a_model_of_its_own(hanging: tuple[synthetic.Scene, Path]) -> None:
     scene, database = hanging
-    events = Recorder()
 
-    models = run(database, events=events).models
+    models = run(database).models
 
     assert [model.num_reg_images() for model in models] == [7, 5]
     assert names(models[1]) == {scene.truth.image(i).name for i in FAR}
-    (split,) = events.of("split")
-    assert split["articulation"] == scene.truth.image(HINGE).name
     assert max(synthetic.max_rotation_error_deg(model, scene.truth) for model in models) < 0.2
+
+
+def test_a_model_whose_part_hangs_on_one_photo_is_split_there(hanging: tuple[synthetic.Scene, Path]) -> None:
+    scene, database = hanging
+    context = workbench(database)
+    (whole,) = global_models(context, set(context.scene.id_of))
+    assert len(whole.names) == 12
+
+    models = split_at_articulations(context, [whole])
+
+    assert [len(one.names) for one in models] == [7, 5]
+    assert models[1].names == {scene.truth.image(i).name for i in FAR}
+    (split,) = (fields for one in models for event, fields in one.journal.entries if event == "split")
+    assert split["articulation"] == scene.truth.image(HINGE).name
+    assert len(whole.names) == 12
 
 
 def test_pairs_across_make_it_part_of_the_model_again(

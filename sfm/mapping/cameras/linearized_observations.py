@@ -13,7 +13,7 @@ import pycolmap
 from kernels.cross_matrices import cross_matrices
 
 from ..measures.observations import points_of_second, seen_by
-from ..measures.residuals import noise_px
+from ..measures.residuals import noise_px, redundancy
 from ..scene.camera_models import Freedom
 
 Array = npt.NDArray[np.float64]
@@ -240,7 +240,7 @@ def _units(length: Array, point: Indices, is_second: Mask) -> Array:
     The fewer observations a point has, the more of their noise it takes up: three of 2 n coordinates.
     """
     num = np.bincount(point)[point]
-    noise = length / np.sqrt(1 - 1.5 / num)
+    noise = length / np.sqrt(redundancy(num))
     medians = [float(np.nanmedian(noise[of])) if of.any() else 0.0 for of in (~is_second, is_second)]
     if min(medians) <= 0:
         return np.ones(len(length))

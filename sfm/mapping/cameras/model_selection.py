@@ -25,6 +25,7 @@ from ..scene.camera_models import (
     heavy_tailed,
     ladder_of,
     parts,
+    principal_point,
     together,
 )
 from .evidence import Estimate, Folds
@@ -99,7 +100,7 @@ class ModelSelection:
 
         With as much evidence as other parameters need, it may: then it is off centre anyway.
         """
-        off = np.abs(_principal_point(adjusted) - _principal_point(self.camera))
+        off = np.abs(principal_point(adjusted) - principal_point(self.camera))
         return any(
             bool(np.any(off > _BESIDE * np.array(list(one.sigma.values()))))
             for one in self.tried
@@ -272,10 +273,6 @@ class _Evidence:
         stretched = np.array([self.freedom.names[i] == "aspect" for i in at])
         wide = np.where(stretched, heavy_tailed(estimate.shift, prior), prior)
         return estimate.log_evidence(wide, offset) - float(np.log(wide / prior).sum())
-
-
-def _principal_point(camera: pycolmap.Camera) -> Array:
-    return np.array([camera.principal_point_x, camera.principal_point_y])
 
 
 def _rounded(value: float, digits: int) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pycolmap
 
+from ..scene.camera_models import principal_point
+
 _MAX_ANGLE = 1.55  # rad, of rays: past 89 degrees few lenses see anything
 _MOST_DISPLACED = 1 / 3
 """Of the distance from the centre: there a radius of r (1 + k r²) folds back."""
@@ -35,7 +37,7 @@ def _most_displaced(camera: pycolmap.Camera) -> float:
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]) * (camera.width, camera.height)
     rays = np.column_stack((np.asarray(undistorted.cam_from_img(corners)), np.ones(len(corners))))
     seen = np.asarray(camera.img_from_cam(rays))
-    centre = camera.principal_point_x, camera.principal_point_y
+    centre = principal_point(camera)
     shares = np.linalg.norm(seen - corners, axis=1) / np.linalg.norm(corners - centre, axis=1)
     return float(np.max(np.nan_to_num(shares, nan=np.inf)))
 
@@ -57,7 +59,7 @@ def one_to_one(camera: pycolmap.Camera) -> bool:
     """
     if camera.is_spherical():
         return True
-    centre = np.array([camera.principal_point_x, camera.principal_point_y])
+    centre = principal_point(camera)
     size = np.array([camera.width, camera.height])
     angles = np.linspace(0.001, _MAX_ANGLE, 400)
     for corner in (np.zeros(2), size, size * (0, 1), size * (1, 0)):

@@ -13,7 +13,6 @@ from sfm.colmap.model_files import read_whole_model
 from sfm.config.schema import RegisterConfig
 
 from ..depth.keypoint_depth import KeypointDepth
-from ..edits.close_gaps import close_gaps
 from ..growing.components import new_models
 from ..growing.focal_starts import best_of_starts
 from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel
@@ -115,7 +114,4 @@ def _models(context: MappingContext, config: RegisterConfig, discarded: Journal)
         and first.contradicted <= MAX_CONTRADICTED
     ):
         return [first]
-    models = sorted(new_models(context, config, (), discarded), key=lambda submodel: -len(submodel.names))
-    if len(models) > 1 and models[0].contradicted <= MAX_CONTRADICTED and not models[0].is_depth_only:
-        return close_gaps(context, models, everyone, discarded)
-    return models
+    return sorted(new_models(context, config, (), discarded), key=lambda submodel: -len(submodel.names))

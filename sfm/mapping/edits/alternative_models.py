@@ -1,11 +1,12 @@
-"""Models grown with other pairs deferred, in place of those grown without the inconsistent pairs.
+"""Other models in place of those grown without the inconsistent pairs, where they are likelier right.
 
-Which pairs are false is known by probability alone. Deferring true pairs costs images, or breaks a model
-apart: where no model has all images of a component, others are grown from all its pairs. Trusting false pairs
-folds or bends a model. Where many poses are probably wrong, models are grown from the most probable pairs,
-and from each image's strongest pairs; the other pairs are admitted where they agree. Growing itself bends
-models of images that hardly moved: a model that is probably wrong is compared with one of all pairs by global
-SfM. Those are kept that are likelier right (`PoseJudge.gain`).
+Growing takes an image by the points that it sees, so it ends where images share matches, but hardly a point:
+where no model has all images of a component, it is compared with one by global SfM. Which pairs are false is
+known by probability alone. Deferring true pairs breaks a model apart, too: another is grown from all pairs.
+Trusting false pairs folds or bends a model. Where many poses are probably wrong, models are grown from the
+most probable pairs, and from each image's strongest pairs; the other pairs are admitted where they agree.
+Growing itself bends models of images that hardly moved: one that is probably wrong is compared with one of
+all pairs by global SfM. Those are kept that are likelier right (`PoseJudge.gain`).
 """
 
 from __future__ import annotations
@@ -33,9 +34,6 @@ def likelier_models(
     grow: Callable[[MappingContext, frozenset[Pair], bool], Sequence[Submodel]],
     judge: PoseJudge,
     journal: Journal,
-    *,
-    joins: bool = True,
-    compares: bool = True,
 ) -> list[Submodel]:
     """The models, or in their place others, for each component the likeliest ones.
 
@@ -45,8 +43,6 @@ def likelier_models(
         grow: makes models of a scene without the given pairs; its last argument: whether by global SfM.
         judge: of `submodels`.
         journal: records both expected numbers.
-        joins: whether models in parts get others of all pairs.
-        compares: whether models that are probably wrong get others of fewer pairs, and by global SfM.
     """
     models = list(submodels)
     for component in context.scene.view_graph.components():
@@ -58,14 +54,17 @@ def likelier_models(
         deferred = frozenset(pair for pair in judge.deferred if pair.a in component)
         part = replace(context, scene=context.scene.without(edges.keys() - inliers.keys()))
         likely = deferred | {pair for pair in inliers if judge.probability[pair] < _TRUE}
-        for is_due, asks, others, by_global in (
-            (joins, _is_in_parts, frozenset[Pair](), False),
-            (compares, _is_doubtful, frozenset[Pair](), True),
-            (compares, _is_worth_fewer_pairs, likely, False),
-            (compares, _is_worth_fewer_pairs, deferred | (inliers.keys() - strongest_pairs(inliers)), False),
+        tried = {(deferred, False)}
+        for asks, others, by_global in (
+            (_is_in_parts, deferred, True),
+            (_is_in_parts, frozenset[Pair](), False),
+            (_is_doubtful, frozenset[Pair](), True),
+            (_is_worth_fewer_pairs, likely, False),
+            (_is_worth_fewer_pairs, deferred | (inliers.keys() - strongest_pairs(inliers)), False),
         ):
-            if not is_due or (others == deferred and not by_global) or not asks(mine, component, present):
+            if (others, by_global) in tried or not asks(mine, component, present):
                 continue
+            tried.add((others, by_global))
             instead = replace(judge, deferred=judge.deferred & others)
             grown = grow(replace(part, judge=instead), others, by_global)
             before, after = ([one.reconstruction for one in side] for side in (mine, grown))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Set
 import numpy as np
 import pycolmap
 
-from ..measures.residuals import residual_lengths
+from ..measures.residuals import redundancy, residual_lengths
 from ..scene.camera_models import with_focal_length
 from ..scene.journal import Journal
 from ..scene.scene import Scene
@@ -52,10 +52,11 @@ def best_of_starts(
 def _log_likelihood(model: pycolmap.Reconstruction) -> float:
     """Of the observations by which points are known better than exactly, beside keypoints that lie anywhere.
 
-    Residuals are normal, with the variance that they have. Three coordinates a point are spent on the point.
+    Residuals are normal, with the variance that they have.
     """
     lengths = residual_lengths(model)
-    redundant = model.compute_num_observations() - 1.5 * model.num_points3D()
+    tracks = np.array([point.track.length() for point in model.points3D.values()])
+    redundant = float(tracks @ redundancy(tracks))
     if not len(lengths) or redundant <= 0:
         return 0.0
     cameras = [model.camera(model.image(image_id).camera_id) for image_id in model.reg_image_ids()]

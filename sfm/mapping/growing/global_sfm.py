@@ -36,19 +36,14 @@ _TRACKS_PER_PAIR = 200
 """Longest tracks of each pair, at least, of which global SfM starts; the model gets the others afterwards."""
 
 
-def global_models(
-    context: MappingContext, candidates: Set[str], *, seed: int | None = None
-) -> list[Submodel]:
+def global_models(context: MappingContext, candidates: Set[str]) -> list[Submodel]:
     """Models of `candidates` whose poses were found together, largest first.
 
     Args:
         context: with the scene that the models are to fit; its cameras and pairs are used.
         candidates: images to place.
-        seed: where the search for positions starts; None: the run's.
     """
     options = global_options(context.options.pipeline, context.options.colmap)
-    if seed is not None:
-        options.random_seed = options.mapper.random_seed = seed
     found = []
     cameras = dict(context.scene.cache.cameras.items())
     for model in sorted(_mapped(context, candidates, options), key=lambda model: -model.num_reg_images()):

@@ -32,6 +32,15 @@ def residual_lengths(model: pycolmap.Reconstruction) -> npt.NDArray[np.float64]:
     return np.asarray(every[np.isfinite(every)])
 
 
+def redundancy(length: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """What is left of each coordinate of an observation after the point was fitted, by track length (N,).
+
+    Three coordinates a point are spent on it (Baarda 1968, "A testing procedure for use in geodetic
+    networks"): residuals are smaller than the noise by the root of this.
+    """
+    return np.asarray(1 - 1.5 / length)
+
+
 def noise_px(lengths: npt.NDArray[np.float64]) -> float:
     """Standard deviation of keypoints in x and in y by the median of residuals (M,), px; 0 for none."""
     return float(np.median(lengths)) / _RAYLEIGH_MEDIAN if len(lengths) else 0.0

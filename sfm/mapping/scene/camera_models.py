@@ -217,6 +217,11 @@ def heavy_tailed(values: Array, sigmas: Array) -> Array:
     return np.hypot(values, sigmas)
 
 
+def principal_point(camera: pycolmap.Camera) -> Array:
+    """(2,) px."""
+    return np.array([camera.principal_point_x, camera.principal_point_y])
+
+
 def sigma_of_principal_point(camera: pycolmap.Camera, *, is_cropped: bool) -> float:
     """Prior standard deviation of its distance from the middle in x and in y, px."""
     return (_SIGMA_CROPPED if is_cropped else _SIGMA_CENTRE) * max(camera.width, camera.height)
