@@ -96,36 +96,6 @@ NO_DISTANCE = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True, slots=True)
-class Bands:
-    """Which keypoints are compared: i of photo a and j of photo b, if their half-planes differ by at most
-    `tolerance_b[j]` and `low_a[i] <= along_b[j] <= high_a[i]`. All in rad, all finite.
-
-    angle_a: (n,) float64 in [-pi, pi], of the half-plane.
-    low_a, high_a: (n,) float64, angles between the baseline and the partner's ray.
-    angle_b: (m,) float64 in [-pi, pi], of the half-plane.
-    tolerance_b: (m,) float64 in [0, pi]; pi allows every half-plane.
-    along_b: (m,) float64, angle between the baseline and the ray.
-    """
-
-    angle_a: Array
-    low_a: Array
-    high_a: Array
-    angle_b: Array
-    tolerance_b: Array
-    along_b: Array
-
-    @property
-    def intervals(self) -> tuple[Array, Array, Array, Array]:
-        """(m,) each, of allowed angles of photo a: from the first to the second, from the third up, up to the
-        fourth.
-
-        These are one interval, and the same a turn further on and a turn back.
-        """
-        start, end = self.angle_b - self.tolerance_b, self.angle_b + self.tolerance_b
-        return start, end, start + 2 * np.pi, end - 2 * np.pi
-
-
-@dataclass(frozen=True, slots=True)
 class Neighbours:
     """For each of n keypoints its nearest allowed partner.
 

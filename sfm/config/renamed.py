@@ -28,7 +28,8 @@ _COLMAP = {
 }
 _REGISTER = {"register.suspects": "register.inconsistent_pairs"}
 _VALUES = {("register.inconsistent_pairs", "hold_back"): "defer"}
-_GONE = ("mast3r.token_cache_gb", "register.global_growth_ratio", "export.points_ply")
+_GUIDED = "register.guided", "internal.register.guided"
+_GONE = ("mast3r.token_cache_gb", "register.global_growth_ratio", "export.points_ply", *_GUIDED)
 
 
 @cache

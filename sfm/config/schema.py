@@ -211,9 +211,6 @@ class RegisterConfig:
     need no more."""
     max_pairs_per_photo: Annotated[float, Ge(0)] = 16.0
     """Hard limit per photo, for requests that can register photos or resolve ambiguities."""
-    guided: Annotated[bool, "internal"] = True
-    """Match pairs of photos of one model near their epipolar lines first (backend sift): cheaper, and more is
-    found. Pairs matched before keep what they have."""
     inconsistent_pairs: Literal["defer", "trust"] = "defer"
     """Verified pairs that contradict the others, as matches between look-alike places do (visual aliasing).
     defer: models grow without them, and pairs that agree with a model are admitted afterwards; trust: they

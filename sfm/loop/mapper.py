@@ -9,7 +9,7 @@ import pycolmap
 
 from retrieval import Edge, Pair
 from sfm.mapping import InconsistencyReport, ViewGraph
-from sfm.matching import Guides, MatchReport
+from sfm.matching import MatchReport
 from sfm.workspace.events import EventSink
 
 Models = Sequence[pycolmap.Reconstruction]
@@ -31,8 +31,8 @@ class Mapper(Protocol):
     def refine(self, models: Models, consistency: InconsistencyReport, events: EventSink) -> Models:
         """Refine the models; see `sfm.mapping.refine_models`."""
 
-    def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
-        """Match and verify pairs into the database, with epipolar guides for some of them."""
+    def match(self, edges: Mapping[Pair, Edge]) -> MatchReport:
+        """Match and verify pairs into the database."""
 
     def pairs_for_again(self) -> Mapping[Pair, int]:
         """Tried pairs that a stronger matcher may match again, with their number of matches."""

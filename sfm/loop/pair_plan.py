@@ -28,7 +28,6 @@ class Candidate:
         chance: to verify and be true, in (0, 1].
         reason: the weakness that it would remove.
         worth: its information if it verifies, in nats; None where the design on the view graph gives it.
-        is_unguided: whether it is matched without epipolar guides from the model, which it tests.
         is_again: whether it was tried before and is for the stronger matcher.
     """
 
@@ -36,7 +35,6 @@ class Candidate:
     chance: float
     reason: Reason
     worth: float | None = None
-    is_unguided: bool = False
     is_again: bool = False
 
     @property
@@ -51,8 +49,7 @@ class Candidate:
 
     def to_json(self) -> list[object]:
         """As JSON values; `from_json` takes them back."""
-        flags = [self.is_unguided, self.is_again]
-        return [self.pair.a, self.pair.b, self.chance, str(self.reason), self.worth, *flags]
+        return [self.pair.a, self.pair.b, self.chance, str(self.reason), self.worth, self.is_again]
 
     @classmethod
     def from_json(cls, stored: Sequence[Any]) -> Candidate:

@@ -23,7 +23,6 @@ import pycolmap
 from retrieval import Edge, Pair, SceneGraph
 from sfm.config.schema import RegisterConfig
 from sfm.mapping import NO_DOUBT, InconsistencyReport, ViewGraph
-from sfm.matching import NO_GUIDES
 from sfm.pairs.ranking import Rank
 from sfm.types import RoundReport
 from sfm.workspace.events import EventSink
@@ -31,7 +30,6 @@ from sfm.workspace.events import EventSink
 from .anchored_images import all_anchored
 from .calibration import Similarities
 from .candidates import plan_of
-from .epipolar_guides import guides_of
 from .kept_rounds import KeptRounds
 from .loop_state import LoopState
 from .mapper import Mapper, Models
@@ -314,18 +312,15 @@ class _Loop:
         )
 
     def _run_plan(self, plan: PairPlan, number: int, budget: Budget, max_batches: int | None) -> Outcome:
-        is_unguided = {one.pair for one in plan.candidates if one.is_unguided}
         is_again = {one.pair for one in plan.candidates if one.is_again}
 
         def try_pairs(edges: Mapping[Pair, Edge]) -> Mapping[Pair, int]:
             for (a, b), edge in sorted(edges.items()):
                 told = {"reason": str(edge.reason), "gain": edge.score, "round": edge.round}
                 self.events.emit("loop", "request", a=a, b=b, **told)
-            guided = {p: e for p, e in edges.items() if self.config.guided and p not in is_unguided}
-            guides = guides_of(self.models, guided) if guided else NO_GUIDES
             again = {pair: edge for pair, edge in edges.items() if pair in is_again}
             fresh = {pair: edge for pair, edge in edges.items() if pair not in is_again}
-            found = {**self.mapper.match(fresh, guides).inliers} if fresh else {}
+            found = {**self.mapper.match(fresh).inliers} if fresh else {}
             found |= self.mapper.match_again(again).inliers if again else {}
             self.pairs.add(edges)
             return found

@@ -18,7 +18,7 @@ _WORTH = 0.3
 def pairs_between_weak_parts(
     conductance: Mapping[Pair, float], chances: Mapping[Pair, float], num_images: int
 ) -> list[Candidate]:
-    """A-optimal pairs, matched without epipolar guides, which would confirm a wrong pose between such parts.
+    """A-optimal pairs, each with its worth.
 
     Args:
         conductance: of the verified pairs within models.
@@ -33,7 +33,6 @@ def pairs_between_weak_parts(
             chances[pair],
             Reason.LOOP,
             round(_WORTH * math.log1p(gain) / chances[pair], 6),
-            is_unguided=True,
         )
         for pair, gain in found
     ]

@@ -4,15 +4,10 @@
 """
 
 from .backend import Backend, BackendContext, DescribeReport, MatchReport
-from .guide import NO_GUIDES, Guide, Guides, GuideView
 
 __all__ = [
-    "NO_GUIDES",
     "Backend",
     "BackendContext",
     "DescribeReport",
-    "Guide",
-    "GuideView",
-    "Guides",
     "MatchReport",
 ]

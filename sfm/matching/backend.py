@@ -20,8 +20,6 @@ from sfm.types import Collection
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import Workspace
 
-from .guide import NO_GUIDES, Guides
-
 
 @dataclass(frozen=True, slots=True)
 class BackendContext:
@@ -134,14 +132,8 @@ class Backend(Protocol):
         edges: Mapping[Pair, Edge],
         collection: Collection,
         database: FeatureDatabase,
-        *,
-        guides: Guides = NO_GUIDES,
     ) -> MatchReport:
-        """Match and verify pairs that the database doesn't hold yet; emits a `pair` event for every edge.
-
-        `guides` are relative poses from a model, which may be wrong. A guide makes a pair cheaper or
-        finds more matches, but no pair fails for it.
-        """
+        """Match and verify pairs that the database doesn't hold yet; emits a `pair` event for every edge."""
 
     def focal_guesses(self, collection: Collection) -> Mapping[int, float]:
         """Focal lengths (px) seen in the photos themselves, by camera id; empty where none are seen."""

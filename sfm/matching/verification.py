@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -70,7 +70,6 @@ def record_pairs(
     *,
     why: Mapping[Pair, str] = MappingProxyType({}),
     failed: Mapping[Pair, str] = MappingProxyType({}),
-    guided: Container[Pair] = (),
     matcher: str = "",
 ) -> dict[Pair, int]:
     """Emit a `pair` event for every edge; `matched` are those matched now. Returns inliers of verified pairs.
@@ -78,7 +77,6 @@ def record_pairs(
     Args:
         why: reason, for pairs that were given up before verification, now or in an earlier run.
         failed: reason, for pairs that could not be matched in this run.
-        guided: pairs whose matches come from the pose that a model gave.
         matcher: that matched the pairs, where it is not the backend's own.
     """
     fresh, reasons = set(matched), {**why, **failed}
@@ -89,8 +87,6 @@ def record_pairs(
             notes["matcher"] = matcher
         if pair in failed:
             notes["failed"] = True
-        if pair in guided:
-            notes["guided"] = True
         events.emit(
             "match",
             "pair",

@@ -25,7 +25,7 @@ from sfm.mapping import (
     reconstruct,
     refine_models,
 )
-from sfm.matching import NO_GUIDES, Guides, MatchReport
+from sfm.matching import MatchReport
 from sfm.pairs.failed_pairs import FailedPairs
 from sfm.stages.session import PhotoSession
 from sfm.stages.write_results import write_unrefined
@@ -92,9 +92,9 @@ class SessionMapper:
             task.advance(len(models))
         return refined
 
-    def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+    def match(self, edges: Mapping[Pair, Edge]) -> MatchReport:
         """Match and verify pairs that the database does not hold yet."""
-        return match_edges(self.session, self.collection, self.database, edges, guides)
+        return match_edges(self.session, self.collection, self.database, edges)
 
     def pairs_for_again(self) -> Mapping[Pair, int]:
         """Tried pairs that a stronger matcher may match again, with their number of matches."""
@@ -134,10 +134,9 @@ def match_edges(
     collection: Collection,
     database: FeatureDatabase,
     edges: Mapping[Pair, Edge],
-    guides: Guides = NO_GUIDES,
 ) -> MatchReport:
     """Match and verify pairs that the database does not hold yet."""
-    report = session.backend.match(edges, collection, database, guides=guides)
+    report = session.backend.match(edges, collection, database)
     FailedPairs.read(session.workspace.cache).note(edges.keys(), report.failed.keys())
     return report
 

@@ -12,7 +12,7 @@ from sfm.config.schema import RegisterConfig
 from sfm.loop import LoopResult, Models, run_closed_loop
 from sfm.loop.rounds import Survived
 from sfm.mapping import InconsistencyReport, TwoView, ViewGraph
-from sfm.matching import Guides, MatchReport
+from sfm.matching import MatchReport
 from sfm.workspace.events import EventSink, NullEvents
 
 NAMES = tuple(f"{i}.jpg" for i in range(8))
@@ -38,7 +38,6 @@ class Engine:
 
     def __init__(self) -> None:
         self.matched: list[set[Pair]] = []
-        self.guided: list[dict[Pair, list[list[float]]]] = []
         self.starts: list[int] = []
         self.comparisons: list[bool] = []
         self.is_wrong = False
@@ -69,9 +68,8 @@ class Engine:
         self.starts.append(registered if start else 0)
         return (model_of(registered + bool(start)),)
 
-    def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+    def match(self, edges: Mapping[Pair, Edge]) -> MatchReport:
         self.matched.append(set(edges))
-        self.guided.append({pair: guide.b_from_a.matrix().tolist() for pair, guide in guides.items()})
         near = [
             pair
             for pair, edge in edges.items()

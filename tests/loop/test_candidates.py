@@ -248,7 +248,7 @@ def test_models_between_which_the_stronger_matcher_finds_nothing_are_given_up() 
 def test_plans_survive_the_way_to_disk() -> None:
     failed = {pair(0, 3): 20, pair(2, 4): 30}
     found = plan(graph((0, 1), (1, 2), (0, 2), (4, 5), (0, 9)), model(0, 1, 2), model(4, 5), again=failed)
-    test = Candidate(pair(0, 8), 0.5, Reason.LOOP, 3.5, is_unguided=True)
+    test = Candidate(pair(0, 8), 0.5, Reason.LOOP, 3.5)
     every = PairPlan((*found.candidates, test), found.conductance, found.parts, found.failed_links)
 
     assert PairPlan.from_json(every.to_json()) == every

@@ -10,7 +10,7 @@ import pytest
 from retrieval import Edge, Pair
 from sfm.config.schema import RegisterConfig
 from sfm.mapping import TwoView
-from sfm.matching import Guides, MatchReport
+from sfm.matching import MatchReport
 from tests.loop.stand_in import NAMES, Engine, model_of, run
 
 GENEROUS = RegisterConfig(max_rounds=5, pairs_per_photo=20.0, max_pairs_per_photo=20.0)
@@ -31,7 +31,7 @@ class Apart(Engine):
             second.image(image_id).name = name
         return model_of(4), second
 
-    def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+    def match(self, edges: Mapping[Pair, Edge]) -> MatchReport:
         lucky = 0 < len(self.starts) <= self.num_lucky
         found = [p for p in sorted(edges) if lucky and (NAMES.index(p.a) < 4) != (NAMES.index(p.b) < 4)]
         self.known.update(dict.fromkeys(found, TwoView(200, "uncalibrated", 0.5)))

@@ -9,15 +9,15 @@ from typing import Any, Literal
 import pycolmap
 import pytest
 
-from retrieval import Edge, Pair, Reason
+from retrieval import Edge, Pair
 from sfm.config.schema import RegisterConfig
 from sfm.errors import WorkspaceError
 from sfm.loop import LoopState, Models, rounds
-from sfm.loop.pair_plan import Candidate, PairPlan
+from sfm.loop.pair_plan import PairPlan
 from sfm.mapping import InconsistencyReport
-from sfm.matching import Guides, MatchReport
+from sfm.matching import MatchReport
 from sfm.workspace.events import EventLog, EventSink, read_events
-from tests.loop.stand_in import CHAIN, NAMES, Engine, model_of, run
+from tests.loop.stand_in import CHAIN, NAMES, Engine, run
 
 
 def test_rounds_continue_the_model_of_the_last(tmp_path: Path) -> None:
@@ -214,8 +214,8 @@ def test_models_outlive_a_bug_in_what_follows_them_unchanged(step: str, tmp_path
 
 def test_pairs_that_were_matched_before_a_bug_are_in_the_result(tmp_path: Path) -> None:
     class Failing(Engine):
-        def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
-            report = super().match(edges, guides)
+        def match(self, edges: Mapping[Pair, Edge]) -> MatchReport:
+            report = super().match(edges)
             if self.starts:
                 raise IndexError("a bug")
             return report
@@ -237,8 +237,8 @@ def test_pairs_that_were_matched_before_a_bug_are_in_the_result(tmp_path: Path) 
 
 def test_a_kill_while_matching_repeats_the_same_requests(tmp_path: Path) -> None:
     class Killed(Engine):
-        def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
-            super().match(edges, guides)
+        def match(self, edges: Mapping[Pair, Edge]) -> MatchReport:
+            super().match(edges)
             raise KeyboardInterrupt
 
     config = RegisterConfig(max_rounds=1)
@@ -250,69 +250,6 @@ def test_a_kill_while_matching_repeats_the_same_requests(tmp_path: Path) -> None
     expected = run(undisturbed, tmp_path / "other", config)
 
     assert killed.matched == [undisturbed.matched[0]]
-    assert resumed.guided == undisturbed.guided
     assert resumed.matched == undisturbed.matched
     assert resumed.starts == undisturbed.starts
     assert [replace(r, seconds=0) for r in result.rounds] == [replace(r, seconds=0) for r in expected.rounds]
-
-
-class Seeing(Engine):
-    """Registers every photo at once, and matches no requested pair without knowing its poses."""
-
-    def __init__(self, model: pycolmap.Reconstruction) -> None:
-        super().__init__()
-        self.model = model
-
-    def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
-        self.starts.append(len(NAMES) if start else 0)
-        return (self.model,)
-
-    def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
-        self.verifies = bool(guides)
-        return super().match(edges, guides)
-
-    def rank(self, name: str, count: int) -> list[tuple[str, float]]:
-        return super().rank(name, min(count, 1))
-
-
-def test_pairs_within_a_model_are_matched_with_its_poses_the_same_again_after_a_kill(tmp_path: Path) -> None:
-    class Killed(Seeing):
-        def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
-            if guides:
-                raise KeyboardInterrupt
-            return super().match(edges, guides)
-
-    config = RegisterConfig(max_rounds=1)
-    model = model_of(len(NAMES))
-    killed, resumed, undisturbed, plain = Killed(model), Seeing(model), Seeing(model), Seeing(model)
-    with pytest.raises(KeyboardInterrupt):
-        run(killed, tmp_path / "rounds", config)
-
-    run(resumed, tmp_path / "rounds", config)
-    run(undisturbed, tmp_path / "rounds of another", config)
-    run(plain, tmp_path / "plain", replace(config, guided=False))
-
-    guided = [pair for guides in undisturbed.guided for pair in guides]
-    assert guided
-    assert resumed.guided[-1] == undisturbed.guided[-1]
-    first = next(i for i, guides in enumerate(undisturbed.guided) if guides)
-    assert plain.matched[: first + 1] == undisturbed.matched[: first + 1]  # later ones depend on the outcome
-    assert not any(plain.guided)
-
-
-@pytest.mark.parametrize("is_unguided", [False, True])
-def test_links_that_put_the_model_to_the_test_are_matched_without_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_unguided: bool
-) -> None:
-    ends = Pair(NAMES[0], NAMES[-1])
-
-    def links(*_: object) -> list[Candidate]:
-        return [Candidate(ends, 1.0, Reason.LOOP, 10.0, is_unguided=is_unguided)]
-
-    monkeypatch.setattr(rounds, "pairs_between_weak_parts", links)
-    engine = Seeing(model_of(len(NAMES)))
-
-    result = run(engine, tmp_path, RegisterConfig(max_rounds=1))
-
-    assert result.scene_graph.edges[ends].reason is Reason.LOOP
-    assert any(ends in guides for guides in engine.guided) != is_unguided

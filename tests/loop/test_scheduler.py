@@ -125,13 +125,12 @@ def test_a_pair_of_two_kinds_is_matched_once() -> None:
 NAMES = [*FIRM[:4], "x", "y", "z"]
 CANDIDATES = st.lists(
     st.builds(
-        lambda ends, chance, worth, question, is_again: Candidate(
-            Pair(*ends), chance, Reason.LOOP, worth, question, is_again=is_again
+        lambda ends, chance, worth, is_again: Candidate(
+            Pair(*ends), chance, Reason.LOOP, worth, is_again=is_again
         ),
         st.sampled_from(list(combinations(NAMES, 2))),
         st.floats(0.02, 1.0),
         st.none() | st.floats(0.0, 20.0),
-        st.none() | st.sampled_from("pq"),
         st.booleans(),
     ),
     max_size=12,

@@ -26,7 +26,6 @@ from sfm.matching.backend import (
     SinglePhotos,
     StrongerMatcher,
 )
-from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.matching.verification import record_pairs, verification_options, verify_pairs
 from sfm.types import Collection, Photo
 from sfm.workspace.progress import SilentProgress
@@ -132,10 +131,8 @@ class AlikedBackend:
         edges: Mapping[Pair, Edge],
         collection: Collection,
         database: FeatureDatabase,
-        *,
-        guides: Guides = NO_GUIDES,
     ) -> MatchReport:
-        """LightGlue's matches, verified, a few pairs at a time; guides are not used."""
+        """LightGlue's matches, verified, a few pairs at a time."""
         context = self.context
         options = strict_verification(context.config, collection.photos)
         done = database.pairs()

@@ -24,7 +24,6 @@ from sfm.mast3r.network.retrieval_head import RetrievalHead
 from sfm.mast3r.network.whitening import fit_whitening
 from sfm.mast3r.values import NOISE_NETWORK_PX, ViewDepth
 from sfm.matching.backend import BackendContext, DescribeReport, MatchReport, SinglePhotos, StrongerMatcher
-from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.matching.verification import record_pairs, verification_options, verify_pairs
 from sfm.types import Collection
 from sfm.workspace.workspace import Workspace, content_key
@@ -180,13 +179,8 @@ class Mast3rBackend:
         edges: Mapping[Pair, Edge],
         collection: Collection,
         database: FeatureDatabase,
-        *,
-        guides: Guides = NO_GUIDES,
     ) -> MatchReport:
-        """Infer pairs, build tracks from what is new, verify.
-
-        Guides are not used: the network takes whole photos, so a known pose saves no work.
-        """
+        """Infer pairs, build tracks from what is new, verify."""
         context, config = self.context, self.context.config
         matched = database.matched_pairs()
         todo = sorted(pair for pair in edges if pair not in matched)

@@ -17,7 +17,6 @@ from sfm.ingest import masks_dir
 from sfm.mapping.scene.depth_source import DepthSource
 from sfm.mapping.scene.pose_source import PoseSource
 from sfm.matching.backend import BackendContext, DescribeReport, MatchReport, SinglePhotos, StrongerMatcher
-from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.matching.verification import verification_options
 from sfm.types import Collection
 from sfm.workspace.workspace import Workspace, content_key
@@ -100,18 +99,12 @@ class SiftBackend:
         edges: Mapping[Pair, Edge],
         collection: Collection,
         database: FeatureDatabase,
-        *,
-        guides: Guides = NO_GUIDES,
     ) -> MatchReport:
-        """Mutual nearest descriptors, verified, a few pairs at a time.
-
-        Pairs with a guide are first matched near their epipolar lines alone.
-        """
+        """Mutual nearest descriptors, verified, a few pairs at a time."""
         context, config = self.context, self.context.config
         return match_pairs(
             edges,
             database,
-            guides=guides,
             scratch_dir=context.workspace.cache,
             config=config.matching,
             geometry=verification_options(config.verify, config.run.seed, collection.photos),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -14,14 +14,12 @@ from retrieval import Edge, Pair
 from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import MatchingConfig
 from sfm.matching.backend import MatchReport
-from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.matching.verification import record_pairs, write_pair_list
 from sfm.workspace.events import EventSink
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import require_space
 
 from .descriptors import ProbedPhotos, finds_itself
-from .guided_pairs import match_guided
 
 _MAX_PAIRS_A_CHUNK = 64
 _MAX_SECONDS_A_CHUNK = 15.0
@@ -35,7 +33,6 @@ def match_pairs(
     edges: Mapping[Pair, Edge],
     database: FeatureDatabase,
     *,
-    guides: Guides = NO_GUIDES,
     scratch_dir: Path,
     config: MatchingConfig,
     geometry: pycolmap.TwoViewGeometryOptions,
@@ -47,32 +44,19 @@ def match_pairs(
     """Match descriptors and estimate the two-view geometry of every pair in `edges`.
 
     Each chunk of at most 64 pairs is in the database when the next begins; pairs already there are skipped.
-    Pairs for which `guides` find nothing are matched without. RANSAC is seeded for each pair, so results
-    don't depend on the chunks. `events` receives a `pair` event a pair. `photos` keeps descriptors for the
-    next call.
+    RANSAC is seeded for each pair, so results don't depend on the chunks. `events` receives a `pair` event a
+    pair. `photos` keeps descriptors for the next call.
     """
     done = database.pairs()
     todo = sorted(pair for pair in edges if pair not in done)
-    guided: Set[Pair] = frozenset()
-    if known := [pair for pair in todo if pair in guides]:
-        guided = match_guided(
-            known,
-            guides,
-            database,
-            scratch_dir=scratch_dir,
-            geometry=geometry,
-            threads=threads,
-            progress=progress,
-        )
-    unguided = [pair for pair in todo if pair not in guided]
     options = matching_options(config, threads)
     size, photos = min(_MAX_PAIRS_A_CHUNK, 8 * threads), photos or ProbedPhotos()
     matched = database.matched_pairs()  # those of a camera that has changed since are verified alone
     with (
-        progress.task("match", len(unguided), unit="pairs") as task,
+        progress.task("match", len(todo), unit="pairs") as task,
         ThreadPoolExecutor(threads) as pool,
     ):
-        waiting = iter(unguided)
+        waiting = iter(todo)
         while chunk := list(islice(waiting, size)):
             require_space(database.path.parent, len(chunk) * _BYTES_PER_PAIR)
             started = time.monotonic()
@@ -82,7 +66,7 @@ def match_pairs(
             _match_chunk(chunk, database, scratch_dir / "pairs.txt", options, geometry)
             task.advance(len(chunk))
             size = _next_size(len(chunk), time.monotonic() - started)
-    inliers = record_pairs(edges, todo, database.pairs(), events, guided=guided)
+    inliers = record_pairs(edges, todo, database.pairs(), events)
     return MatchReport(len(todo), len(edges) - len(todo), inliers)
 
 
