@@ -223,7 +223,7 @@ def test_cameras_stand_where_models_with_others_are_less_likely_right(
     demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
-    photos_of_which_one_is_zoomed(demo_data, photos, count=12)
+    photos_of_which_one_is_zoomed(demo_data, photos, count=14)
     monkeypatch.setattr("sfm.pipelines.right_cameras.gain_of", lambda after, before: -0.1)
     monkeypatch.setattr("sfm.pipelines.right_cameras.registered", matching_one_more)
 
