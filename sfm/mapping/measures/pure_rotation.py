@@ -21,8 +21,10 @@ from scipy.spatial.transform import Rotation
 
 from kernels.cross_matrices import cross_matrices
 
+from ..scene.camera_models import principal_point
 from ..scene.scene import Scene
 from .observations import PointTable, seen_by
+from .residuals import redundancy
 from .soundness import MIN_COMMON_POINTS
 
 _PLANAR = ("planar", "panoramic", "planar_or_panoramic")
@@ -91,7 +93,7 @@ class _Observations:
             rays = xyz - image.projection_center()
             rays /= np.linalg.norm(rays, axis=1, keepdims=True)
             is_seen = np.isfinite(np.hstack((found, rays))).all(axis=1)
-            left = 1 - 1.5 / lengths[np.searchsorted(table.ids, ids)]
+            left = redundancy(lengths[np.searchsorted(table.ids, ids)])
             off = (found - xy) / np.sqrt(left)[:, None]
             parts.append((ids[is_seen], xy[is_seen], off[is_seen], rays[is_seen]))
         points, positions, residuals, rays_of = zip(*parts, strict=True) if parts else ((),) * 4
@@ -173,7 +175,7 @@ class _Matches:
             _, *rows = np.intersect1d(seen.points[a], seen.points[b], return_indices=True)
             both = [(i, at[:: 1 + len(at) // _MAX_MATCHES]) for i, at in zip((a, b), rows, strict=True)]
             ends += [(chosen.index(a), chosen.index(b))] * len(both[0][1])
-            centres = [_principal_point(model, seen.images[i]) for i, _ in both]
+            centres = [principal_point(model.camera(model.image(seen.images[i]).camera_id)) for i, _ in both]
             sides.append(
                 np.hstack([seen.positions[i][at] - c for (i, at), c in zip(both, centres, strict=True)])
             )
@@ -327,8 +329,3 @@ def _left_jacobians(rotvecs: Array) -> Array:
 def _upper_quartile(distances: Array) -> float:
     """A quarter of the matches shows parallax, as where the camera stood still for most images."""
     return float(np.quantile(distances, 0.75))
-
-
-def _principal_point(model: pycolmap.Reconstruction, image_id: int) -> Array:
-    camera = model.camera(model.image(image_id).camera_id)
-    return np.array([camera.principal_point_x, camera.principal_point_y])
