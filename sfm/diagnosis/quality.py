@@ -13,6 +13,7 @@ from retrieval import Pair
 from sfm.diagnosis.cleared_pairs import cleared_pairs
 from sfm.diagnosis.photo_doubt import doubts
 from sfm.diagnosis.photo_quality import model_quality
+from sfm.mapping import NO_DOUBT, InconsistencyReport
 from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities
 from sfm.mapping.scene.photo_source import PhotoSource
 from sfm.mapping.scene.scene import Scene
@@ -49,8 +50,7 @@ def judged_models(
     *,
     fixed_cameras: Set[int],
     cropped_cameras: Set[int] = frozenset(),
-    probability: Mapping[Pair, float] | None = None,
-    deferred: Set[Pair],
+    consistency: InconsistencyReport = NO_DOUBT,
     photos: PhotoSource | None = None,
 ) -> JudgedModels:
     """Quality of each image, and the deferred pairs that agree with the models.
@@ -61,8 +61,7 @@ def judged_models(
         options: of their last adjustment.
         fixed_cameras: cameras whose intrinsics the user gave.
         cropped_cameras: cameras of crops, whose principal points are free.
-        probability: that each verified pair is true; None: all are.
-        deferred: pairs that may be inconsistent.
+        consistency: of the verified pairs; without probabilities all are true.
         photos: by whose appearance placements are judged.
     """
     if not models:
@@ -76,14 +75,14 @@ def judged_models(
             options,
             fixed_cameras=fixed_cameras,
             cropped_cameras=cropped_cameras,
-            probability=probability or dict.fromkeys(scene.view_graph.edges, 1.0),
-            deferred=deferred,
+            probability=consistency.probability or dict.fromkeys(scene.view_graph.edges, 1.0),
+            deferred=consistency.deferred,
         )
         chances.insert(0, found.probabilities)
         why = doubts(found, _held_by(model))
         for name, quality in found.photos.items():
             judged[name] = Judgement(quality, why.get(name, ""))
-        right |= cleared_pairs(found, deferred)
+        right |= cleared_pairs(found, consistency.deferred)
     return JudgedModels(judged, right, tuple(chances))
 
 

@@ -9,10 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pycolmap
-
 from sfm.mapping import (
-    MIN_NUM_INLIERS,
     InconsistencyReport,
     Measurements,
     PairMatches,
@@ -21,9 +18,6 @@ from sfm.mapping import (
     read_rotations,
 )
 from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities
-
-MAX_PAIRS = 20_000
-"""Verified pairs; with more, the search for inconsistent pairs would take minutes."""
 
 ADVICE = (
     "Places in this scene look alike, such as repeated façades or two identical objects, so parts of the "
@@ -51,21 +45,16 @@ class VisualAliasing:
     inconsistent_pairs: tuple[InconsistentPairRecord, ...] = ()
     ambiguous: bool = False
     note: str = ""
-    """Advice if it is ambiguous, or why no search was made; else empty."""
+    """Advice if it is ambiguous; else empty."""
 
 
-def read_inconsistent_pairs(
-    database: Path, *, measured: Measurements | None = None, max_pairs: int = MAX_PAIRS
-) -> InconsistencyReport | None:
-    """Inconsistent pairs among the verified ones of a COLMAP database; None above `max_pairs` verified pairs.
+def read_inconsistent_pairs(database: Path, *, measured: Measurements | None = None) -> InconsistencyReport:
+    """Inconsistent pairs among the verified ones of a COLMAP database.
 
     Args:
         database: with keypoints and two-view geometries of either backend; only read.
         measured: of earlier searches, which need not be repeated; new measurements are added.
-        max_pairs: verified pairs, at most.
     """
-    if num_verified(database) > max_pairs:
-        return None
     matches = PairMatches.read(database)
     return find_inconsistent_pairs(
         matches,
@@ -74,19 +63,13 @@ def read_inconsistent_pairs(
     )
 
 
-def visual_aliasing(
-    report: InconsistencyReport | None, models: Sequence[PoseProbabilities] = ()
-) -> VisualAliasing:
+def visual_aliasing(report: InconsistencyReport, models: Sequence[PoseProbabilities] = ()) -> VisualAliasing:
     """The record of a finished run.
 
     Args:
-        report: None where there were too many pairs for a search.
+        report: of its verified pairs.
         models: how likely the poses of each model are right.
     """
-    if report is None:
-        return VisualAliasing(
-            note=f"Look-alike places were not searched for: there are more than {MAX_PAIRS:,} verified pairs."
-        )
     inconsistent_pairs = (
         InconsistentPairRecord(
             s.pair.a, s.pair.b, round(s.score, 3), s.evidence.num_inliers, s.evidence.why()
@@ -96,10 +79,3 @@ def visual_aliasing(
     folded = any(model.is_wrong and not model.is_bent for model in models)
     ambiguous = folded and bool(report.inconsistent_pairs)
     return VisualAliasing(tuple(inconsistent_pairs), ambiguous, ADVICE if ambiguous else "")
-
-
-def num_verified(database: Path) -> int:
-    """Pairs that are in the view graph."""
-    with pycolmap.Database.open(database) as db:
-        _, counts = db.read_two_view_geometry_num_inliers()
-    return sum(count >= MIN_NUM_INLIERS for count in counts)

@@ -43,8 +43,8 @@ class Mapper(Protocol):
     def view_graph(self) -> ViewGraph:
         """The verified pairs of the database."""
 
-    def inconsistent_pairs(self) -> InconsistencyReport | None:
-        """Inconsistent pairs among the verified ones; None: not searched."""
+    def inconsistent_pairs(self) -> InconsistencyReport:
+        """Inconsistent pairs among the verified ones."""
 
     def are_wrong(self, models: Models, consistency: InconsistencyReport) -> bool:
         """Whether any model is probably folded or bent."""

@@ -141,7 +141,7 @@ class _Pairs:
     def num_verified(self) -> int:
         return sum(pair in self.view_graph for pair in self.graph.edges)
 
-    def inconsistent(self) -> InconsistencyReport | None:
+    def inconsistent(self) -> InconsistencyReport:
         """Inconsistent pairs among the verified ones, searched for once for each view graph."""
         if self.report is None:
             self.report = self._mapper.inconsistent_pairs()
@@ -236,7 +236,7 @@ class _Loop:
             raise
 
     def _consistency(self) -> InconsistencyReport:
-        return (self.pairs.inconsistent() if self.config.defers else None) or NO_DOUBT
+        return self.pairs.inconsistent() if self.config.defers else NO_DOUBT
 
     def _round(self, stage: Stage, max_batches: int | None = None) -> bool | None:
         """One round; whether a pair verified, None where none was matched."""
@@ -279,8 +279,7 @@ class _Loop:
         """What may be matched, by the view graph, the inconsistent pairs and the models."""
         view_graph, tried = self.pairs.view_graph, self.pairs.tried
         report = self.pairs.inconsistent()
-        probability = report.probability if report else {}
-        deferred = report.deferred if report and self.config.defers else frozenset()
+        deferred = report.deferred if self.config.defers else frozenset()
         overlaps = overlaps_of(self.models, self.new_images)
         now = LoopState(
             view_graph,
@@ -289,7 +288,7 @@ class _Loop:
             self.rank,
             self.similarities,
             overlaps,
-            {**probability, **dict.fromkeys(deferred, 0.0)},
+            {**report.probability, **dict.fromkeys(deferred, 0.0)},
             self.mapper.pairs_for_again(),
             self.matched_again,
         )

@@ -72,8 +72,7 @@ def map_database(
         record_pairs(graph.edges, (), pairs, workspace.events)
         with session.stage("register") as counts:
             ours = config.register.mapper == "graph"
-            report = read_inconsistent_pairs(workspace.database) if ours else None
-            consistency = report or NO_DOUBT
+            consistency = read_inconsistent_pairs(workspace.database) if ours else NO_DOUBT
             problem = MappingProblem(
                 database=workspace.database,
                 config=config.register.for_photos(len(collection.photos)),
@@ -87,7 +86,7 @@ def map_database(
             write_unrefined(session, result.models)
             models = refine_models(problem, result.models, consistency=consistency, events=workspace.events)
             counts.update(models=len(models))
-        loop = LoopResult(models, result.view_graph, graph, (), report)
+        loop = LoopResult(models, result.view_graph, graph, (), consistency if ours else None)
         return finish(session, collection, copy, write_refined(session, loop))
 
 

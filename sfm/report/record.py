@@ -168,7 +168,7 @@ class RunRecord:
     ambiguous: bool
     """Whether there are so many that the model may be folded."""
     aliasing_note: str
-    """Advice on visual aliasing, or why it was not searched for; mostly empty."""
+    """Advice on visual aliasing; mostly empty."""
     stopped: tuple[str, ...] = ()
     """Why alignments ended early; mostly empty."""
     failures: tuple[StepFailure, ...] = ()

@@ -13,7 +13,6 @@ from sfm.config.schema import Config
 from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.loop import LoopResult, Models, registered_names
 from sfm.mapping import (
-    NO_DOUBT,
     ExistingModels,
     InconsistencyReport,
     MappingProblem,
@@ -110,8 +109,8 @@ class SessionMapper:
         """The verified pairs of the database."""
         return ViewGraph.read(self.database.path)
 
-    def inconsistent_pairs(self) -> InconsistencyReport | None:
-        """Inconsistent pairs among the verified ones; None where the database holds too many pairs."""
+    def inconsistent_pairs(self) -> InconsistencyReport:
+        """Inconsistent pairs among the verified ones."""
         return read_inconsistent_pairs(self.database.path, measured=self._measured)
 
     def are_wrong(self, models: Models, consistency: InconsistencyReport) -> bool:
@@ -120,7 +119,7 @@ class SessionMapper:
 
     def evidence(self, models: Models) -> Sequence[ModelEvidence] | None:
         """What speaks for the models and against them; None where probabilities of pairs are not known."""
-        return evidence_of(self.problem, models, self.inconsistent_pairs() or NO_DOUBT)
+        return evidence_of(self.problem, models, self.inconsistent_pairs())
 
     @property
     def _config(self) -> Config:
@@ -155,7 +154,7 @@ def with_derived_rigs(
     for sensor in (sensor for rig in rigs for sensor in rig.sensors):
         events.emit("register", "rig_sensor", **asdict(sensor))
     mapper = SessionMapper(session, collection, database)
-    consistency = mapper.inconsistent_pairs() or NO_DOUBT
+    consistency = mapper.inconsistent_pairs()
     grown = mapper.reconstruct((largest,), consistency, events, compares=True)
     models = tuple(mapper.refine(grown, consistency, events))
     registered, before = registered_names(models), registered_names(loop.models)

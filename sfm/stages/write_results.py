@@ -36,7 +36,7 @@ from sfm.georeferencing.georeference import (
 from sfm.georeferencing.georeference import STAGE as GEOREFERENCING
 from sfm.ingest import thumbnail_path
 from sfm.loop import LoopResult
-from sfm.mapping import InconsistencyReport
+from sfm.mapping import NO_DOUBT, InconsistencyReport
 from sfm.mapping.scene.options import MapperOptions, mapper_options
 from sfm.pairs.failed_pairs import Failures
 from sfm.pairs.first_pairs import save_scene_graph
@@ -174,12 +174,13 @@ def _export(session: Session, loop: LoopResult, places: Sequence[Georeference]) 
 
 def _judged(
     session: Session, collection: Collection, database: FeatureDatabase, loop: LoopResult
-) -> tuple[InconsistencyReport | None, JudgedModels]:
+) -> tuple[InconsistencyReport, JudgedModels]:
     """Stages: inconsistent pairs, and the quality of each pose."""
-    report, judged = loop.inconsistent_pairs, JudgedModels({}, frozenset())
+    report, judged = loop.inconsistent_pairs or NO_DOUBT, JudgedModels({}, frozenset())
     with session.survived_stage("inconsistent_pairs") as counts:
-        report = report or read_inconsistent_pairs(database.path)
-        counts.update(named=len(report.inconsistent_pairs) if report else 0)
+        if loop.inconsistent_pairs is None:
+            report = read_inconsistent_pairs(database.path)
+        counts.update(named=len(report.inconsistent_pairs))
     left = report
     with session.survived_stage(STAGE) as counts:
         judged = judged_models(
@@ -188,15 +189,12 @@ def _judged(
             _mapper_options(session, collection).global_ba,
             fixed_cameras=collection.fixed_cameras,
             cropped_cameras=collection.cropped_cameras,
-            probability=report.probability if report else None,
-            deferred=report.deferred if report else frozenset(),
+            consistency=report,
             photos=session.photos,
         )
-        left = report.without(judged.cleared_pairs) if report and session.config.register.defers else report
+        left = report.without(judged.cleared_pairs) if session.config.register.defers else report
         counts.update(doubtful=sum(bool(photo.doubt) for photo in judged.photos.values()))
-        counts.update(
-            cleared=len(report.inconsistent_pairs) - len(left.inconsistent_pairs) if report and left else 0
-        )
+        counts.update(cleared=len(report.inconsistent_pairs) - len(left.inconsistent_pairs))
     return left, judged
 
 

@@ -10,13 +10,7 @@ from scipy.spatial.transform import Rotation
 from retrieval import Pair
 from sfm.diagnosis.cleared_pairs import cleared_pairs
 from sfm.diagnosis.photo_quality import ModelQuality
-from sfm.diagnosis.visual_aliasing import (
-    ADVICE,
-    MAX_PAIRS,
-    num_verified,
-    read_inconsistent_pairs,
-    visual_aliasing,
-)
+from sfm.diagnosis.visual_aliasing import ADVICE, read_inconsistent_pairs, visual_aliasing
 from sfm.mapping.pair_consistency.inconsistent_pairs import find_inconsistent_pairs
 from sfm.mapping.pair_consistency.missing_correspondences import context_agreement
 from sfm.mapping.pair_consistency.pair_features import track_features
@@ -218,18 +212,7 @@ def test_suspects_are_listed_with_advice_where_there_are_many(ambiguous: Path) -
     for other in (replace(folded, right=0.9), replace(folded, residual_ratio=1.6)):
         assert not visual_aliasing(read_inconsistent_pairs(ambiguous), [other]).ambiguous
     report = read_inconsistent_pairs(ambiguous)
-    assert report is not None
     assert not visual_aliasing(replace(report, inconsistent_pairs=()), [folded]).ambiguous
-
-
-def test_with_too_many_pairs_nobody_looks_and_that_is_said(ambiguous: Path) -> None:
-    count = num_verified(ambiguous)
-
-    assert read_inconsistent_pairs(ambiguous, max_pairs=count) is not None
-    found = visual_aliasing(read_inconsistent_pairs(ambiguous, max_pairs=count - 1))
-
-    assert (found.inconsistent_pairs, found.ambiguous) == ((), False)
-    assert f"more than {MAX_PAIRS:,} verified pairs" in found.note
 
 
 def test_a_scene_without_visual_aliasing_has_nothing_to_say(tmp_path: Path) -> None:

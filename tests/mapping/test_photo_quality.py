@@ -98,7 +98,7 @@ def test_a_photo_at_a_wrong_place_is_in_doubt_and_the_others_are_not(
     for image_id in sorted(model.reg_image_ids())[:3]:
         wrong = moved(model, image_id)
 
-        judged = judged_models(database, [wrong], _OPTIONS, fixed_cameras=set(), deferred=set()).photos
+        judged = judged_models(database, [wrong], _OPTIONS, fixed_cameras=set()).photos
 
         named = {name: found.doubt for name, found in judged.items() if found.doubt}
         assert named.keys() == {model.image(image_id).name}
@@ -191,7 +191,7 @@ def test_of_a_photo_in_two_models_the_largest_counts(ring: tuple[Path, pycolmap.
     first = min(model.reg_image_ids())
     small = moved(model, first)
 
-    judged = judged_models(database, [model, small], _OPTIONS, fixed_cameras=set(), deferred=set()).photos
+    judged = judged_models(database, [model, small], _OPTIONS, fixed_cameras=set()).photos
 
     assert not judged[model.image(first).name].doubt
-    assert judged_models(database, [], _OPTIONS, fixed_cameras=set(), deferred=set()).photos == {}
+    assert judged_models(database, [], _OPTIONS, fixed_cameras=set()).photos == {}

@@ -24,7 +24,6 @@ Photographed = tuple[synthetic.Scene, pycolmap.Reconstruction]
 def judge(photographed: Photographed) -> PoseJudge:
     scene, _ = photographed
     report = read_inconsistent_pairs(scene.database)
-    assert report is not None
     return PoseJudge(Scene.open(scene.database), report.probability)
 
 

@@ -24,7 +24,6 @@ def relocated(
     database: Path, model: pycolmap.Reconstruction, journal: Journal | None = None
 ) -> pycolmap.Reconstruction | None:
     report = read_inconsistent_pairs(database)
-    assert report is not None
     context = workbench(database)
     judge = PoseJudge(context.scene, report.probability)
     submodel = Submodel.of(model, journal)
@@ -80,7 +79,6 @@ def test_photos_are_moved_by_fewer_matches_that_are_likelier_true(
 def test_log_odds_of_a_placement_tell_the_right_one(photographed: Photographed) -> None:
     scene, model = photographed
     report = read_inconsistent_pairs(scene.database)
-    assert report is not None
     judge = PoseJudge(workbench(scene.database).scene, report.probability)
     part = frozenset(scene.truth.image(i).name for i in PART)
 

@@ -124,7 +124,6 @@ def test_most_false_pairs_of_a_town_are_likelier_false_and_few_true_ones(grid: P
 
     report = read_inconsistent_pairs(grid / "database.db")
 
-    assert report is not None
     true = report.probability.keys() - false
     assert len(report.deferred & false) >= 0.8 * len(false) > 20
     assert len(report.deferred & true) <= 0.15 * len(true)
