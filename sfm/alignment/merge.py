@@ -11,6 +11,7 @@ from sfm.errors import InputError
 from sfm.files.atomic import atomic_write_json
 from sfm.geometry.similarity import extent, fit_cameras, fit_models, fit_points
 from sfm.mapping.scene.adjusted_photos import all_photos
+from sfm.mapping.scene.linear_solver import with_linear_solver
 
 from .align import chosen_model
 from .joined import joined_model
@@ -218,6 +219,7 @@ def _adjusted(
     error = max(part.compute_mean_reprojection_error() for part in (a, b))
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
+    options = with_linear_solver(joined, options)
     config = all_photos(joined, constant_cameras=set())
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     for _ in range(2):

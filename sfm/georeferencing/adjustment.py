@@ -8,6 +8,7 @@ import numpy as np
 import pycolmap
 
 from sfm.mapping.scene.adjusted_photos import all_photos
+from sfm.mapping.scene.linear_solver import with_linear_solver
 
 from .priors import PositionPrior
 
@@ -46,7 +47,7 @@ def adjust_with_positions(
     adjusted = copy.deepcopy(model)
     config = all_photos(adjusted, constant_cameras=fixed_cameras)
     ids = {adjusted.image(image_id).name: image_id for image_id in adjusted.reg_image_ids()}
-    options = copy.deepcopy(options)
+    options = copy.deepcopy(with_linear_solver(adjusted, options))
     # Priors are weak next to observations; COLMAP's tolerance would go on turning the last screw for minutes.
     options.ceres.solver_options.function_tolerance = 1e-6
     prior_options = pycolmap.PosePriorBundleAdjustmentOptions()

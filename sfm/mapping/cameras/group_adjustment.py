@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..measures.residuals import noise_px, residual_lengths
 from ..scene.camera_models import as_model, with_focal_length
+from ..scene.linear_solver import with_linear_solver
 from .priors import add_prior
 
 MAX_ERROR_PX = 12.0
@@ -208,6 +209,7 @@ def _adjust(
     options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
     options.ceres.solver_options.max_num_iterations = _ITERATIONS
     options.ceres.solver_options.function_tolerance = _TOLERANCE
+    options = with_linear_solver(model, options)
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
     problem = adjuster.problem  # keeps the priors alive
     for camera in (model.camera(camera_id) for camera_id in sorted(camera_ids) if is_simple):

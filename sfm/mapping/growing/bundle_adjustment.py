@@ -16,6 +16,7 @@ from ..cameras.focal_priors import with_held_intrinsics, with_held_local_focal
 from ..cameras.plausible import cameras_in_use, implausible_cameras
 from ..measures.residuals import noise_px, residual_lengths
 from ..scene.journal import Journal
+from ..scene.linear_solver import with_linear_solver
 from ..scene.session import MapperSession
 
 _MANY = 40  # images
@@ -77,7 +78,8 @@ def adjust_to_the_end(session: MapperSession, why: str, journal: Journal) -> Non
     """Adjust a settled model by least squares until nothing moves, then filter."""
     before, started = session.registered, time.monotonic()
     options = session.options
-    session.mapper.adjust_global_bundle(options.mapper, with_held_intrinsics(session, options.final_ba))
+    final = with_linear_solver(session.reconstruction, with_held_intrinsics(session, options.final_ba))
+    session.mapper.adjust_global_bundle(options.mapper, final)
     _filter(session, options.mapper)
     _note(session, why, before, started, journal)
 
@@ -128,11 +130,12 @@ def _complete_and_adjust(
     rounds: int,
     is_growing: bool = False,
 ) -> None:
+    adjustment = with_held_intrinsics(session, adjustment, is_growing=is_growing)
     session.mapper.iterative_global_refinement(
         rounds,
         session.options.pipeline.ba_global_max_refinement_change,
         mapper,
-        with_held_intrinsics(session, adjustment, is_growing=is_growing),
+        with_linear_solver(session.reconstruction, adjustment),
         session.options.triangulation,
         normalize_reconstruction=not session.options.frozen,
     )

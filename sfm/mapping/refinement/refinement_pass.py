@@ -34,6 +34,7 @@ from ..growing.bundle_adjustment import (
 from ..growing.growth import grow
 from ..measures.shifts import Centres, camera_centres, median_shift
 from ..scene.journal import Journal
+from ..scene.linear_solver import with_linear_solver
 from ..scene.options import MapperOptions, with_constant_cameras
 from ..scene.scene import Scene
 from ..scene.session import MapperSession, open_session
@@ -184,7 +185,7 @@ class RefinementPass:
                 adjust_to_the_end(session, "final", journal)
             drop_unobserved(session, journal)
             _regain(session, before - session.registered, journal)
-            final = with_held_intrinsics(session, session.options.final_ba)
+            final = with_linear_solver(model, with_held_intrinsics(session, session.options.final_ba))
             # Until the model is adjusted to other intrinsics, it would seem to determine no focal length.
             return replace(session.options, holds_given=not final.refine_focal_length), final
 
