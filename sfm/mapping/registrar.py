@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,7 +13,7 @@ from retrieval import Pair
 from sfm.workspace.events import EventSink
 from sfm.workspace.progress import Progress, Task
 
-from .cameras.focal import LikelyFocal, likely_focal_lengths
+from .cameras.focal import likely_focal_lengths
 from .cameras.focal_priors import starting_values
 from .clusters.clustered import clustered_models
 from .depth.depth_model import has_parallax
@@ -80,14 +80,16 @@ def reconstruct(
         return _reconstruct_with_peer(mapper, problem, events)
     scene = Scene.open(problem.database, problem.depth, problem.photos)
     known = [model for model in start if has_pairs(scene, model)]
-    shorter = _set_focal_lengths(scene, problem, known, events)
+    unknown_focal = _set_focal_lengths(scene, problem, known, events)
     frozen, options = problem.frozen, _options(scene, problem)
     if frozen:
         fixed = replace(problem, fixed_cameras=problem.fixed_cameras | frozen.cameras)
         options = with_frozen_poses(_options(scene, fixed))
     discarded = Journal()
     with progress.task("register", len(scene.name_of), unit="photos") as task:
-        context = MappingContext(scene, options, _CountOnce(task), poses=problem.poses, shorter_focal=shorter)
+        context = MappingContext(
+            scene, options, _CountOnce(task), poses=problem.poses, unknown_focal=unknown_focal
+        )
         if problem.config.aligns:
             submodels = _aligned_models(context, problem, discarded)
             start = () if problem.existing else start
@@ -193,13 +195,13 @@ def _focal_guesses(scene: Scene, problem: MappingProblem) -> dict[int, float]:
 
 def _set_focal_lengths(
     scene: Scene, problem: MappingProblem, models: Sequence[pycolmap.Reconstruction], events: EventSink
-) -> list[dict[int, float]]:
+) -> frozenset[int]:
     """Set the focal lengths to start from, for the cameras of the scene that may change.
 
     Cameras of models start from the nearest likely value to theirs.
 
     Returns:
-        Shorter ones to begin with, too, px, by camera id: of cameras without a model.
+        Cameras of whose focal lengths only pairs say anything; none of rigs, which show the motion.
     """
     likely = likely_focal_lengths(scene, seed=problem.seed)
     of_models = {i: m.camera(i).mean_focal_length() for m in reversed(models) for i in m.cameras}
@@ -211,17 +213,8 @@ def _set_focal_lengths(
             camera.params = with_focal_length(camera, focal_px).params.tolist()
             events.emit(STAGE, "focal_length", camera_id=camera_id, focal_px=round(focal_px, 1))
     settled = guesses.keys() | problem.fixed_cameras | of_models.keys()
-    return _shorter_focal_lengths(scene, {i: one for i, one in likely.items() if i not in settled})
-
-
-def _shorter_focal_lengths(scene: Scene, likely: Mapping[int, LikelyFocal]) -> list[dict[int, float]]:
-    """Shorter focal lengths (px, by camera id) that pairs of images leave open, a step shorter and two.
-
-    None of cameras of rigs, whose poses show the motion.
-    """
-    alone = set(scene.cache.cameras) - cameras_of_rigs(scene.cache.rigs.values())
-    starts = {i: one.starts[1:] for i, one in sorted(likely.items()) if i in alone and one.is_open}
-    return [dict(zip(starts, step, strict=True)) for step in zip(*starts.values(), strict=True)]
+    settled |= cameras_of_rigs(scene.cache.rigs.values())
+    return frozenset(likely.keys() - settled)
 
 
 class _CountOnce:

@@ -1,8 +1,8 @@
 """First guesses of unknown focal lengths: the likeliest ones by pairs of images, and by what lenses have.
 
 Fundamental matrices of forward motion, or of planes, may agree on several times the true focal length. So
-each focal length is tried with essential matrices; where many are nearly as likely, the prior decides, and
-models begin with shorter ones, too (`growing.focal_starts`).
+each focal length is tried with essential matrices; where many are nearly as likely, the prior decides.
+Models are compared with others of the opposite motion (`growing.reversed_motion`).
 """
 
 from __future__ import annotations

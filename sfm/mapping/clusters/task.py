@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from sfm.config.schema import RegisterConfig
 
 from ..depth.keypoint_depth import KeypointDepth
 from ..growing.components import new_models
-from ..growing.focal_starts import best_of_starts
+from ..growing.reversed_motion import best_of_motions
 from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel
 from ..scene.journal import Journal
 from ..scene.options import MapperOptions, with_threads
@@ -44,7 +44,7 @@ class _Task:
     config: RegisterConfig
     options: MapperOptions
     depth: KeypointDepth | None
-    shorter_focal: Sequence[Mapping[int, float]]
+    unknown_focal: Set[int]
 
 
 def write_task(
@@ -54,7 +54,7 @@ def write_task(
     folder.mkdir(parents=True)
     write_part(context.scene, names, folder / _DATABASE)
     options, depth = with_threads(context.options, threads), KeypointDepth.of(context.scene, names)
-    task = _Task(config, options, depth, context.shorter_focal)
+    task = _Task(config, options, depth, context.unknown_focal)
     (folder / _TASK).write_bytes(pickle.dumps(task))
 
 
@@ -64,7 +64,7 @@ def map_task(folder: Path, on_registered: Callable[[str], None]) -> None:
     # Written by `write_task`, in a folder that this run has made and locked.
     task: _Task = pickle.loads((folder / _TASK).read_bytes())
     scene = Scene.open(folder / _DATABASE, task.depth)
-    context = MappingContext(scene, task.options, on_registered, shorter_focal=task.shorter_focal)
+    context = MappingContext(scene, task.options, on_registered, unknown_focal=task.unknown_focal)
     discarded = Journal()
     submodels = _models(context, task.config, discarded)
     stories = []
@@ -107,7 +107,7 @@ def read_models(folder: Path) -> ClusterModels:
 
 def _models(context: MappingContext, config: RegisterConfig, discarded: Journal) -> list[Submodel]:
     everyone = frozenset(context.scene.id_of)
-    first = best_of_starts(context, everyone, discarded, max_trials=1)
+    first = best_of_motions(context, everyone, discarded, max_trials=1)
     if (
         first is not None
         and len(first.names) >= _NEARLY_ALL * len(everyone)

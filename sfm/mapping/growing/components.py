@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sfm.config.schema import RegisterConfig
 
 from ..scene.journal import Journal
-from .focal_starts import best_of_starts
+from .reversed_motion import best_of_motions
 from .submodels import MappingContext, Submodel
 
 
@@ -19,7 +19,7 @@ def new_models(
     taken = frozenset().union(*(submodel.names for submodel in models))
     for component in context.scene.view_graph.components():
         while len(left := component - taken) >= config.min_model_size and len(submodels) < config.max_models:
-            submodel = best_of_starts(context, left, discarded)
+            submodel = best_of_motions(context, left, discarded)
             if submodel is None or len(submodel.names) < config.min_model_size:
                 break
             submodels.append(submodel)

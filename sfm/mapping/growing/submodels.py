@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 
 import pycolmap
@@ -39,8 +39,8 @@ class MappingContext:
     """None: models are compared by the pairs that contradict them."""
     poses: PoseSource | None = None
     """Asked where no seed starts a model."""
-    shorter_focal: Sequence[Mapping[int, float]] = ()
-    """Focal lengths, px by camera id, that models begin with, too, beside those of the scene's cameras."""
+    unknown_focal: Set[int] = frozenset()
+    """Cameras of whose focal lengths only their pairs of images say anything."""
 
 
 @dataclass(slots=True, eq=False)
