@@ -19,6 +19,7 @@ from ..measures.residuals import redundancy, residual_lengths
 from ..scene.bearings import bearing_vectors
 from ..scene.camera_models import with_focal_length
 from ..scene.journal import Journal
+from ..scene.linear_solver import with_linear_solver
 from ..scene.session import open_session
 from .bundle_adjustment import refine_growing
 from .submodels import MappingContext, Submodel, copied, settled
@@ -42,8 +43,14 @@ def best_of_motions(
     other = copied(found)
     other.reconstruction = start
     with open_session(context.scene, context.options, start) as session:
+        robust = copy.deepcopy(with_linear_solver(start, context.options.global_ba))
+        robust.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
+        # Filters would drop most points now.
+        session.mapper.adjust_global_bundle(context.options.mapper, robust)
         refine_growing(session, "reversed", other.journal)
-        session.triangulate_all()  # what went while the poses were rough
+        session.triangulate_all()
+        if len(session.registered) < 2:
+            return found
     other = settled(context, other)
     before, after = (_log_likelihood(one.reconstruction) for one in (found, other))
     journal.note("reversed_motion", gain=round(after - before), kept=after > before)
