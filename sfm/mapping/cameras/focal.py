@@ -40,14 +40,13 @@ class LikelyFocal(NamedTuple):
     is_open: bool
     """Whether one shorter by a step is within one standard deviation of the posterior."""
 
-    @property
-    def starts(self) -> list[float]:
-        """To begin with, px. Noise of matches passes for rotation, so that those that are too long win."""
-        return [self.px / _STEP**i for i in range(3 if self.is_open else 1)]
-
     def nearest(self, focal_px: float) -> float:
-        """The start, px, that is nearest to a focal length that a model has."""
-        return min(self.starts, key=lambda one: abs(float(np.log(one / focal_px))))
+        """The likely one, px, nearest to a model's: this, or where it is open one of two shorter ones.
+
+        Noise of matches passes for rotation, so that those that are too long win.
+        """
+        likely = [self.px / _STEP**i for i in range(3 if self.is_open else 1)]
+        return min(likely, key=lambda one: abs(float(np.log(one / focal_px))))
 
 
 def likely_focal_lengths(scene: Scene, *, seed: int) -> dict[int, LikelyFocal]:

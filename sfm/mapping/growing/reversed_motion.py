@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..cameras.plausible import plausible
 from ..measures.observations import PointTable, seen_by
 from ..measures.residuals import redundancy, residual_lengths
+from ..measures.shifts import camera_centres
 from ..scene.bearings import bearing_vectors
 from ..scene.camera_models import with_focal_length
 from ..scene.journal import Journal
@@ -70,9 +71,8 @@ def reversed_motion(
         None where cameras do not turn, and where no real lens has such a focal length.
     """
     images = [model.image(image_id) for image_id in sorted(model.reg_image_ids())]
-    poses = [image.cam_from_world() for image in images]
-    centres = np.array([pose.inverse().translation for pose in poses])
-    axes = np.array([pose.rotation.matrix()[2] for pose in poses])
+    centres = np.array(list(camera_centres(model).values()))
+    axes = np.array([image.cam_from_world().rotation.matrix()[2] for image in images])
     table = PointTable.of(model)
     seen = [seen_by(image) for image in images]
     depths = [

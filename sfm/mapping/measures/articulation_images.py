@@ -41,7 +41,7 @@ def pendant_parts(model: pycolmap.Reconstruction) -> list[PendantPart]:
     """
     images = sorted(model.reg_image_ids())
     names = [model.image(image_id).name for image_id in images]
-    seen = observation_matrix(model, images)
+    seen = observation_matrix(model)
     found = sorted(_cut_off(seen), key=lambda part: (-len(part[0]), min(part[0]), part[1]))
     taken: set[int] = set()
     parts = []

@@ -8,6 +8,7 @@ import pycolmap
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
+from ..scene.linear_solver import images_by_point
 from ..scene.view_graph import MIN_NUM_INLIERS
 
 MIN_COMMON_POINTS = 15
@@ -34,7 +35,7 @@ def point_connected_parts(model: pycolmap.Reconstruction) -> list[frozenset[str]
     images = sorted(model.reg_image_ids())
     names = np.array([model.image(image_id).name for image_id in images])
     part: npt.NDArray[np.integer] = np.arange(len(images))
-    seen = observation_matrix(model, images)
+    seen = observation_matrix(model)
     while True:
         members = sp.csr_array((np.ones(len(part)), (np.arange(len(part)), part)))
         by_part = ((seen @ members) > 0).astype(np.int32)  # points x parts
@@ -46,16 +47,10 @@ def point_connected_parts(model: pycolmap.Reconstruction) -> list[frozenset[str]
     return sorted(parts, key=lambda part: (-len(part), min(part)))
 
 
-def observation_matrix(model: pycolmap.Reconstruction, images: list[int]) -> sp.csr_array:
-    """Points x images, 1 where an image observes a point.
+def observation_matrix(model: pycolmap.Reconstruction) -> sp.csr_array:
+    """Points x registered images by their ids, 1 where an image observes a point.
 
     Of points that three images observe: a wrong match of two makes a point, too, but a third rarely agrees.
     """
-    column = {image_id: index for index, image_id in enumerate(images)}
-    all_tracks = ({e.image_id for e in point.track.elements} for point in model.points3D.values())
-    tracks = [track for track in all_tracks if len(track) > 2]
-    rows = np.repeat(np.arange(len(tracks)), [len(track) for track in tracks])
-    columns = np.array([column[image_id] for track in tracks for image_id in track], dtype=np.int64)
-    return sp.csr_array(
-        (np.ones(len(rows), dtype=np.int32), (rows, columns)), shape=(len(tracks), len(images))
-    )
+    seen = sp.csr_array(images_by_point(model))
+    return seen[np.diff(seen.indptr) > 2].astype(np.int32)

@@ -33,7 +33,7 @@ def with_linear_solver(
 
 
 def images_by_point(model: pycolmap.Reconstruction) -> csc_array:
-    """Which registered image (a column) observes which point (a row), 1 where it does."""
+    """Which registered image (a column, by its id) observes which point (a row), 1 where it does."""
     column = {image_id: k for k, image_id in enumerate(sorted(model.reg_image_ids()))}
     seen = [
         (row, column[one.image_id])
@@ -42,7 +42,9 @@ def images_by_point(model: pycolmap.Reconstruction) -> csc_array:
     ]
     rows, columns = np.array(seen, np.int64).reshape(-1, 2).T
     shape = (model.num_points3D(), len(column))
-    return csc_array(coo_array((np.ones(len(rows), np.float32), (rows, columns)), shape))
+    matrix = csc_array(coo_array((np.ones(len(rows), np.float32), (rows, columns)), shape))
+    matrix.data[:] = 1  # a wrong track may have an image twice
+    return matrix
 
 
 def factors_within(seen: csc_array, most: float) -> bool:
