@@ -150,7 +150,8 @@ def _verdict_on_photos(loop: LoopResult, num_photos: int, registered: int) -> st
             "Take photos from different places, moving sideways a step at a time."
         )
     return (
-        f"No model: {count} pairs match (the best with {best} inliers), but from none "
-        "of them could a model of three photos be grown. Take photos between the existing ones, moving "
-        "sideways a step at a time, so that every part of the scene is in at least three photos."
+        f"No model: {count} {'pair matches' if count == 1 else 'pairs match'} (the best with {best} "
+        "inliers), but from none of them could a model of three photos be grown. Take photos between the "
+        "existing ones, moving sideways a step at a time, so that every part of the scene is in at least "
+        "three photos."
     )

@@ -164,7 +164,7 @@ def test_cameras_that_lost_their_last_photo_since_they_were_asked_are_left_out(
     scene, model = ring
     options = workbench(scene.database).options
     could = freedom(model.camera(1), options.final_ba, richest="OPENCV", principal_point=True)
-    gone = ModelSelection((), could, could.camera)
+    gone = ModelSelection.unchanged(could)
     richer = RicherCameras({1: gone, 4: gone}, {1: 8, 4: 1}, frozenset(), frozenset({4}), 0.5)
 
     done = adjusted_with(model, richer, options.final_ba)

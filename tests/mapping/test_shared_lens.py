@@ -170,6 +170,18 @@ def test_cameras_of_one_lens_stay_tied_when_nothing_more_is_freed() -> None:
         assert np.linalg.norm(before - after) < 1e-3  # of a ring of radius 6
 
 
+def test_cameras_of_one_lens_stay_tied_when_nothing_may_be_freed() -> None:
+    whole = finished(opencv(shift=SHIFT), num_images=8, num_points=250)
+    model = with_views(whole, dict.fromkeys(number(whole, 2), LensView(2, 1)))
+    lenses = [[LensView(1), LensView(2, 1)]]
+    held = RefineConfig(max_camera_model="SIMPLE_RADIAL", principal_point="never")
+
+    richer = richer_cameras(model, adjustment(), held, fixed_cameras=frozenset(), lenses=lenses)
+
+    assert tied_cameras(richer.lenses) == {1, 2}
+    assert not richer.changed
+
+
 def test_a_lens_ends_where_its_first_camera_has_no_images() -> None:
     whole = finished(opencv(shift=SHIFT), num_images=8, num_points=250)
     model = with_views(whole, dict.fromkeys(number(whole, 2), LensView(2, 1)))

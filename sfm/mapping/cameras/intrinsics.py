@@ -62,7 +62,7 @@ class RicherCameras:
     @property
     def is_far(self) -> bool:
         """Whether parameters went where no lens has them, far from where they were judged."""
-        steps = [(found.step, found.freedom.prior) for found in self.selections.values() if len(found.step)]
+        steps = [(found.step, found.freedom.prior) for found in self.selections.values()]
         return any(bool(np.any(np.abs(step) > FAR * prior)) for step, prior in steps)
 
     @property

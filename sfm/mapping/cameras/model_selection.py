@@ -75,10 +75,15 @@ class ModelSelection:
     freedom: Freedom
     camera: pycolmap.Camera
     """Of the richest model; what was not freed is as it was."""
-    step: Array = field(default_factory=lambda: np.zeros(0))
-    """(D,) in the directions of `freedom`; empty where nothing was tried."""
+    step: Array
+    """(D,) in the directions of `freedom`; 0 where nothing was tried."""
     design_effects: Mapping[str, float] = field(default_factory=dict)
     """As `Estimate.design_effects`, by the name of each direction that was accepted."""
+
+    @classmethod
+    def unchanged(cls, freedom: Freedom) -> ModelSelection:
+        """Of a camera of which nothing was asked."""
+        return cls((), freedom, freedom.camera, np.zeros(len(freedom.names)))
 
     @property
     def accepted(self) -> tuple[str, ...]:
@@ -144,11 +149,11 @@ def select_model(
     camera_id, freedom = next(iter(freedoms.items()))
     seen = gather_of_cameras(model, freedoms, first_of_second=first_of_second)
     if not freedom.blocks or not seen.variance > 0:
-        return ModelSelection((), freedom, freedom.camera)
+        return ModelSelection.unchanged(freedom)
     try:
         return _selected(_Evidence(freedom, seen), camera_id)
     except np.linalg.LinAlgError:  # poses that nothing determines
-        return ModelSelection((), freedom, freedom.camera)
+        return ModelSelection.unchanged(freedom)
 
 
 def supports(
