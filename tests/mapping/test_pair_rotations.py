@@ -50,6 +50,23 @@ def test_rotations_are_the_cameras_whatever_the_guess_of_the_focal_length(tmp_pa
     assert np.median(errors) < 1.0
 
 
+def test_pairs_of_a_panorama_and_a_photo_have_an_essential_matrix_only(tmp_path) -> None:
+    """COLMAP calls them uncalibrated where nobody gave the photo's focal length."""
+    scene = synthesize(tmp_path / "scene.db")
+    with pycolmap.Database.open(scene.database) as db:
+        for pair_id, geometry in zip(*db.read_two_view_geometries(), strict=True):
+            geometry.config = pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED
+            geometry.F = None
+            db.update_two_view_geometry(*pycolmap.pair_id_to_image_pair(pair_id), geometry)
+
+    rotations = read_rotations(scene.database, PairMatches.read(scene.database))
+
+    pose = {image.name: image.cam_from_world().rotation for image in scene.truth.images.values()}
+    assert len(rotations) == 28
+    for pair, matrix in rotations.items():
+        assert angle_deg(matrix @ (pose[pair.a] * pose[pair.b].inverse()).matrix()) < 1.0
+
+
 def test_pairs_without_geometry_have_no_rotation(tmp_path) -> None:
     wall = Wall([0.0, 1.0, 2.0])
     wall.write_database(tmp_path / "wall.db", chain(wall, 2))

@@ -56,6 +56,8 @@ class _TwoView:
         known = all(camera.has_prior_focal_length or camera.is_spherical() for camera in (first, second))
         if geometry.F is not None and not known:
             geometry.E = image_plane(second).T @ geometry.F @ image_plane(first)
+        elif geometry.F is None and geometry.E is not None:  # as of a panorama and a photo
+            geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
         row = np.arange(len(self.points), dtype=np.uint32)
         geometry.inlier_matches = np.column_stack([row, row])
         if (geometry.E if int(geometry.config) in _ESSENTIAL else geometry.H) is None:
