@@ -207,6 +207,13 @@ def test_photos_without_pairs_give_no_model(tmp_path: Path, mapper: str) -> None
 
 
 @pytest.mark.parametrize("mapper", ["incremental", "global", "hierarchical"])
+def test_colmaps_mappers_make_no_model_of_too_few_images(tmp_path: Path, mapper: str) -> None:
+    pair = synthetic.synthesize(tmp_path / "database.db", num_images=2)
+
+    assert run(pair.database, mapper=mapper).models == ()
+
+
+@pytest.mark.parametrize("mapper", ["incremental", "global", "hierarchical"])
 def test_colmaps_own_mappers_give_the_same_kind_of_result(ring: synthetic.Scene, mapper: str) -> None:
     recorder = Recorder()
 

@@ -98,9 +98,12 @@ def _adjust_with_constant(
 
 
 def _hierarchical(
-    database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions, _: ColmapValues
+    database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions, colmap: ColmapValues
 ) -> Models:
     peer = pycolmap.HierarchicalPipelineOptions()
     peer.num_threads, peer.num_workers = options.num_threads, 1
     peer.incremental_options = options
-    return pycolmap.hierarchical_mapping(database, folder, folder, peer)
+    try:
+        return pycolmap.hierarchical_mapping(database, folder, folder, peer)
+    except IndexError:  # pycolmap 4.2 fails where a cluster has no model
+        return _incremental(database, folder, options, colmap)
