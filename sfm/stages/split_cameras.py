@@ -100,8 +100,10 @@ def other_cameras(
     before = remembered_splits(session)
     entries = {name: entry for name, entry in before.items() if name not in asked or "aspect" in entry}
     entries |= {photo.name: _entry(photo, content[photo.name], before) for photo in foreign}
-    # A model that is extended keeps the ids of its cameras.
-    better = _split(_together(collection) if among is None else collection, entries)
+    if among is None:
+        better = _split(_together(collection), entries)
+    else:  # a model that is extended keeps its cameras
+        better = _split(collection, {name: entries[name] for name in entries.keys() & among})
     if _sharing(better) == _sharing(collection):
         return None
     return OtherCameras(better, foreign, entries)

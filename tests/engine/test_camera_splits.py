@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from retrieval import Edge, Pair, Reason
 from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config, ExportConfig, RetrievalConfig, RunConfig, SiftConfig
 from sfm.loop import LoopResult, Models
+from sfm.mapping import WrongCamera
 from sfm.mapping.problem import MappingProblem
 from sfm.mapping.registrar import MappingResult, reconstruct
 from sfm.stages.register import match_edges
-from sfm.stages.split_cameras import continuable, with_splits
+from sfm.stages.split_cameras import continuable, other_cameras, with_splits
 from sfm.stages.stages import registered
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
@@ -100,6 +102,29 @@ def test_a_photo_that_changed_is_forgotten(tmp_path: Path) -> None:
     changed = tuple(photo(p.name, p.camera_id, "y") for p in COLLECTION.photos)
 
     assert with_splits(Collection(changed, COLLECTION.cameras), tmp_path).cameras == COLLECTION.cameras
+
+
+def test_photos_of_an_extended_model_keep_their_cameras_where_new_ones_get_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["crop", "new", "old"]
+    crop = {"sha256": "x", "focal_px": 700.0, "principal_point": {"x": 400.5, "y": 200.0}}
+    (tmp_path / "camera_splits.json").write_text(json.dumps({"crop": crop}))
+    collection = with_splits(Collection(tuple(photo(name, 1) for name in names), {1: SHARED}), tmp_path)
+    zoomed = WrongCamera("new", 1500.0, error_px=0.5, error_shared_px=2.0)
+    monkeypatch.setattr("sfm.stages.split_cameras.find_wrong_cameras", lambda *_, **__: [zoomed])
+    session: Any = SimpleNamespace(config=Config(), workspace=SimpleNamespace(cache=tmp_path))
+
+    found = other_cameras(
+        session, collection, FeatureDatabase(tmp_path / "database.db"), (model_of(names),), among={"new"}
+    )
+
+    assert found is not None
+    before = {p.name: p.camera_id for p in collection.photos}
+    after = {p.name: p.camera_id for p in found.collection.photos}
+    assert [name for name in names if after[name] != before[name]] == ["new"]
+    assert found.collection.cameras[after["new"]].params[0] == 1500.0
+    assert found.entries.keys() == {"crop", "new"}
 
 
 def model_of(names: list[str]) -> pycolmap.Reconstruction:

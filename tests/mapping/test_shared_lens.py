@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import pyceres
 import pycolmap
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from sfm.config.schema import RefineConfig
 from sfm.mapping.cameras.intrinsics import adjusted_with, richer_cameras
-from sfm.mapping.cameras.shared_lens import LensView, possible_views, tied_cameras
+from sfm.mapping.cameras.shared_lens import LensView, possible_views, tie, tied_cameras
 
 from .lenses import FOCAL, HEIGHT, WIDTH, Array, adjusted, adjustment, cloud, finished, opencv
 from .running import seeds
@@ -180,6 +181,20 @@ def test_cameras_of_one_lens_stay_tied_when_nothing_may_be_freed() -> None:
 
     assert tied_cameras(richer.lenses) == {1, 2}
     assert not richer.changed
+
+
+def test_constant_cameras_of_one_lens_are_not_tied() -> None:
+    """A residual that nothing can change would end the process."""
+    whole = finished(opencv(shift=SHIFT), num_images=8, num_points=250)
+    model = with_views(whole, dict.fromkeys(number(whole, 2), LensView(2, 1)))
+    problem = pyceres.Problem()
+    for camera in (model.camera(1), model.camera(2)):
+        problem.add_parameter_block(camera.params, len(camera.params))
+        problem.set_parameter_block_constant(camera.params)
+
+    tie(problem, model.camera(1), model.camera(2), LensView(2, 1))
+
+    assert problem.num_residual_blocks() == 0
 
 
 def test_a_lens_ends_where_its_first_camera_has_no_images() -> None:

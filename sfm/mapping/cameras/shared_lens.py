@@ -312,12 +312,16 @@ class _Tie(pyceres.CostFunction):  # type: ignore[misc]  # pyceres has no annota
 
 
 def tie(problem: pyceres.Problem, first: pycolmap.Camera, own: pycolmap.Camera, view: LensView) -> None:
-    """Keep two cameras of one lens alike in an adjustment, if both are part of it.
+    """Keep two cameras of one lens alike in an adjustment, if both are part of it and one can change.
 
     Of a zoomed camera the focal length stays free, and fx - fy as it is. Crops have principal points of their
     own, and focal lengths that differ as little as after a change of focus.
     """
-    if not all(problem.has_parameter_block(camera.params) for camera in (first, own)):
+    blocks = [first.params, own.params]
+    # pyceres 2.6 crashes where a residual of Python's has constant parameters alone.
+    if not all(map(problem.has_parameter_block, blocks)) or all(
+        map(problem.is_parameter_block_constant, blocks)
+    ):
         return
     directions = np.eye(len(own.params))
     sigma = _TIE * np.where(_are_lengths(own), own.mean_focal_length(), 1.0)
@@ -330,9 +334,7 @@ def tie(problem: pyceres.Problem, first: pycolmap.Camera, own: pycolmap.Camera, 
         directions = np.vstack((np.delete(directions, focal, axis=0), between))
     matrix, offset = view.mapping(first)
     by_own = directions / (np.abs(directions) @ sigma)[:, None]
-    problem.add_residual_block(
-        _Tie(by_own, -by_own @ matrix, -by_own @ offset), None, [first.params, own.params]
-    )
+    problem.add_residual_block(_Tie(by_own, -by_own @ matrix, -by_own @ offset), None, blocks)
 
 
 def _are_lengths(camera: pycolmap.Camera) -> npt.NDArray[np.bool_]:
