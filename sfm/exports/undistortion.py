@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pycolmap
 
 from sfm.colmap.model_files import read_whole_model
@@ -135,10 +136,21 @@ def _renumbered(model: pycolmap.Reconstruction, photos: Mapping[int, Path]) -> p
     copied = copy.deepcopy(model)
     for image_id, path in photos.items():
         copied.image(image_id).name = _numbered(image_id, path)
+        _gather_unseen(copied, copied.image(image_id))
     for camera in copied.cameras.values():
         if camera.is_perspective_fisheye() and camera.is_undistorted():
             _bend(camera)
     return copied
+
+
+def _gather_unseen(model: pycolmap.Reconstruction, image: pycolmap.Image) -> None:
+    """Move keypoints that no ray reaches, as where a lens folds, to the middle; none of them sees a point."""
+    camera, points = model.camera(image.camera_id), image.points2D
+    rays = np.asarray(camera.cam_from_img(np.array([point.xy for point in points]).reshape(-1, 2)))
+    for index in np.flatnonzero(~np.isfinite(rays).all(axis=1)).tolist():
+        if points[index].has_point3D():
+            model.delete_observation(image.image_id, index)
+        image.points2D[index].xy = np.array([camera.principal_point_x, camera.principal_point_y])
 
 
 def _bend(camera: pycolmap.Camera) -> None:

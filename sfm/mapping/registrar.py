@@ -117,6 +117,8 @@ def refine_models(
 ) -> tuple[pycolmap.Reconstruction, ...]:
     """Refine the models of `reconstruct`, which are left unchanged; those of COLMAP's mappers stay so.
 
+    Models that lose so many images that they are too small are dropped.
+
     Args:
         problem: as for `reconstruct`.
         models: to refine.
@@ -141,6 +143,11 @@ def refine_models(
             fixed_cameras=problem.fixed_cameras,
             cropped_cameras=problem.cropped_cameras,
         )
+        if len(submodel.names) < min(problem.config.min_model_size, model.num_reg_images()):
+            names = sorted(image.name for image in _registered(model))
+            why = f"once it is adjusted, {len(submodel.names)} of {len(names)} photos are left of it"
+            events.emit(STAGE, "dropped_model", names=names, why=why)
+            continue
         refined.append(submodel.reconstruction)
         _publish(submodel.journal, submodel.reconstruction, index, events)
     return tuple(refined)

@@ -59,7 +59,9 @@ def propose_pairs(
         InputError: the pairs file is missing or names unknown photos.
         MissingDependencyError: the engine asmk is chosen and not installed.
     """
-    config = _with_positions(collection, config)
+    config = without_unknown_positions(collection, config)
+    if config.positions == "auto" and tell_neighbours(collection):
+        config = replace(config, exhaustive_max_photos=0)
     use_positions = config.positions == "auto" or "spatial" in config.modes
     index = None
     if needs_index(len(collection.photos), config):
@@ -115,15 +117,9 @@ def ranking(index: ImageIndex | None, config: RetrievalConfig) -> Rank:
     return lambda name, count: [(hit.name, hit.score) for hit in query(name, count)]
 
 
-def _with_positions(collection: Collection, config: RetrievalConfig) -> RetrievalConfig:
-    """Where no photo has a position, the other modes without spatial; mode retrieval where there is none.
-
-    Where positions determine neighbours, small collections are not matched exhaustively.
-    """
-    located = any(photo.position is not None for photo in collection.photos)
-    if config.positions == "auto" and tell_neighbours(collection):
-        config = replace(config, exhaustive_max_photos=0)
-    if located or "spatial" not in config.modes:
+def without_unknown_positions(collection: Collection, config: RetrievalConfig) -> RetrievalConfig:
+    """Where no photo has a position, the other modes without spatial; mode retrieval where there is none."""
+    if "spatial" not in config.modes or any(photo.position is not None for photo in collection.photos):
         return config
     mode = "+".join(mode for mode in config.modes if mode != "spatial") or "retrieval"
     log.warning("no photo has a GPS position: retrieval.mode=%s is used instead of %s", mode, config.mode)

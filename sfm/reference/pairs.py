@@ -8,7 +8,7 @@ from retrieval import Edge, Pair, Reason, RetrievalConfig, SceneGraph
 from retrieval.builders import build_scene_graph
 from sfm.colmap.database import FeatureDatabase
 from sfm.ingest.photo_positions import positions_m
-from sfm.pairs.first_pairs import publish_graph, ranking, timestamps
+from sfm.pairs.first_pairs import publish_graph, ranking, timestamps, without_unknown_positions
 from sfm.pairs.photo_index import errors_for_users, open_index
 from sfm.pairs.ranking import Rank
 from sfm.stages.session import PhotoSession
@@ -43,7 +43,8 @@ def propose_for_new(
     Returns:
         The pairs, each with a new photo, and retrieval's ranking for later requests.
     """
-    config, space = first_graph_options(session.config), session.workspace
+    config = without_unknown_positions(collection, first_graph_options(session.config))
+    space = session.workspace
     with session.stage("retrieve") as counts, errors_for_users():
         index = open_index(
             collection,

@@ -50,6 +50,21 @@ def test_a_strict_reader_accepts_the_export(tmp_path, make_scene, camera_model):
         assert abs(params[3] - height / 2) <= 0.5
 
 
+def test_keypoints_beyond_the_fold_of_a_lens_do_not_end_an_export(tmp_path, make_scene):
+    """As of a photo whose points all lie in its middle, so that nothing says what the lens does outside."""
+    model = make_scene(tmp_path)
+    for camera in model.cameras.values():
+        camera.params = [*camera.params[:3], -4.0]
+    model.write(tmp_path / "sparse" / "0")
+
+    exported = read_classic(export(tmp_path, to="3dgs") / "sparse" / "0")
+
+    before = model.compute_num_observations()
+    kept = sum(np.count_nonzero(image.point3D_ids != NO_POINT) for image in exported.images.values())
+    assert 0 < kept < before
+    assert all(np.isfinite(image.xy.astype(float)).all() for image in exported.images.values())
+
+
 def test_observations_and_tracks_refer_to_each_other(tmp_path, make_scene):
     make_scene(tmp_path, camera_model="OPENCV", params=CAMERAS["OPENCV"])
 

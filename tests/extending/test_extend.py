@@ -205,6 +205,18 @@ def test_photos_in_the_model_and_equal_names_are_told(
 
 
 @pytest.mark.slow
+def test_photos_without_positions_are_added_to_a_run_that_asked_for_them(
+    photos: Path, old: Path, tmp_path: Path
+) -> None:
+    """As the preset `drone` does; runs of such photos choose pairs by similarity, too."""
+    config = load_config(overrides=(*QUICK, "retrieval.mode=spatial"))
+
+    done = sfm.extend(old, photos / "new", output=tmp_path / "out", config=config)
+
+    assert done.num_registered == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("gain", [None, -0.1], ids=["as measured", "less likely right"])
 def test_a_zoomed_photo_gets_a_camera_of_its_own(
     gain: float | None, photos: Path, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

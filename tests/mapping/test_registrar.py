@@ -7,6 +7,7 @@ import pytest
 
 from sfm.mapping import find_wrong_cameras
 from sfm.mapping.growing.global_sfm import global_models
+from sfm.mapping.growing.submodels import MappingContext, Submodel, without_images
 from sfm.mapping.measures.pair_turns import turning_pairs
 
 from . import synthetic
@@ -204,6 +205,22 @@ def test_photos_without_pairs_give_no_model(tmp_path: Path, mapper: str) -> None
     _photos_without_pairs(tmp_path / "database.db", 4)
 
     assert run(tmp_path / "database.db", mapper=mapper).models == ()
+
+
+def test_a_model_of_which_adjusting_leaves_too_little_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring, recorder = synthetic.synthesize(tmp_path / "database.db", num_images=4), Recorder()
+
+    def leaving_two(context: MappingContext, submodel: Submodel, *_: object, **__: object) -> Submodel:
+        return without_images(context, submodel, set(sorted(submodel.names)[2:]))
+
+    monkeypatch.setattr("sfm.mapping.registrar.refine_model", leaving_two)
+
+    assert run(ring.database, events=recorder).models == ()
+
+    (dropped,) = recorder.of("dropped_model")
+    assert dropped["why"] == "once it is adjusted, 2 of 4 photos are left of it"
 
 
 @pytest.mark.parametrize("mapper", ["incremental", "global", "hierarchical"])

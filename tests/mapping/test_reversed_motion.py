@@ -61,6 +61,13 @@ def write(path: Path, rng: np.random.Generator, *, is_planar: bool = False) -> P
     return path
 
 
+def test_a_model_that_lost_its_images_has_no_opposite_motion(tmp_path: Path) -> None:
+    """Adjusting drops images, as those of a burst, which hardly move."""
+    context = workbench(write(tmp_path / "database.db", np.random.default_rng(0)))
+
+    assert reversed_motion(context, pycolmap.Reconstruction()) is None
+
+
 @seeds(7, 0, 1, 4)
 def test_the_motion_of_a_turning_camera_is_not_reversed(tmp_path: Path, seed: int) -> None:
     """From the likeliest focal length by pairs, adjustments ended in 610 px and the opposite motion."""

@@ -40,19 +40,17 @@ def test_all_options_that_are_drawn_are_accepted() -> None:
         )
 
 
+@pytest.mark.parametrize("code", [0, 6])
+def test_a_command_may_do_its_work_or_find_nothing(code: int) -> None:
+    assert not random_runs.is_crash("extend", Measured(1.0, 1.0, 1.0, code, False, ""))
+
+
 @pytest.mark.parametrize(
-    ("code", "timed_out", "crashes"),
-    [
-        (0, False, False),
-        (6, False, False),
-        (1, False, True),
-        (7, False, True),
-        (-11, False, True),
-        (0, True, True),
-    ],
+    ("command", "code", "timed_out"),
+    [("run", 1, False), ("run", 7, False), ("run", -11, False), ("run", 0, True), ("export", 3, False)],
 )
-def test_what_counts_as_a_crash(code: int, timed_out: bool, crashes: bool) -> None:
-    assert random_runs.is_crash(Measured(1.0, 1.0, 1.0, code, timed_out, "")) == crashes
+def test_what_counts_as_a_crash(command: str, code: int, timed_out: bool) -> None:
+    assert random_runs.is_crash(command, Measured(1.0, 1.0, 1.0, code, timed_out, ""))
 
 
 @pytest.mark.parametrize("code", [0, -11])

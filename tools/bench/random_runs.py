@@ -5,8 +5,8 @@
 Each collection has consecutive photos of one to three sets of --data, as they are or altered. It is
 reconstructed with up to three options of the schema and perhaps a preset; a model is exported, extended or
 localized against, mapped again from its database, and the run is repeated. One line of JSON a collection.
-Crashed is what ends with code 1 or 7, by a signal, or not at all; its folder stays in the cache, and the same
-number draws the same collection again.
+Crashed is what ends by a signal, not at all, or with a code that the command cannot mean; its folder stays in
+the cache, and the same number draws the same collection again.
 """
 
 import argparse
@@ -38,8 +38,10 @@ _NOT_DRAWN = ("run", "mast3r", "alignment", "internal", "colmap", "backend", "ex
 """Sections of the schema; they need weights, or leave nothing to look at."""
 _NEED_A_NETWORK = ("scene", "mast3r-sfm", "accurate", "demo")
 _FORMATS = ("3dgs", "nerfstudio", "txt", "ply")
-_UNPROMISED = (1, 7)
-"""Exit codes of unexpected failures."""
+_MEANT = (0, 6)
+"""Exit codes of commands on what a run of ours made: done, and no model or pose."""
+_MEANT_OF_RUNS = (*_MEANT, 2, 3)
+"""Some options and photos do not go together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def tried(seed: int, options: argparse.Namespace, settings: Settings) -> Row:
             [sys.executable, "-m", "sfm", *command], log=log, time_limit_s=settings.time_limit_s
         )
         steps.append((command[0], done, "Traceback" in log.read_text(encoding="utf-8", errors="replace")))
-    crashed = tuple(name for name, done, has_traceback in steps if has_traceback or is_crash(done))
+    crashed = tuple(name for name, done, failed in steps if failed or is_crash(name, done))
     models = _models(folder)
     num_photos = sum(path.is_file() for path in (folder / "photos").rglob("*"))
     if not crashed:
@@ -109,9 +111,9 @@ def tried(seed: int, options: argparse.Namespace, settings: Settings) -> Row:
     return Row(seed, sets, kind, num_photos, chosen, models, told, crashed)
 
 
-def is_crash(done: Measured) -> bool:
+def is_crash(command: str, done: Measured) -> bool:
     """Whether a command ended as no user should see it end."""
-    return done.timed_out or done.exit_code < 0 or done.exit_code in _UNPROMISED
+    return done.timed_out or done.exit_code not in (_MEANT_OF_RUNS if command == "run" else _MEANT)
 
 
 def drawn_photos(rng: Random, data: Path, folder: Path) -> tuple[tuple[str, ...], str]:

@@ -68,9 +68,11 @@ def reversed_motion(
     nearest; those behind a camera are left out.
 
     Returns:
-        None where cameras do not turn, and where no real lens has such a focal length.
+        None where no camera turns, and where no real lens has such a focal length.
     """
     images = [model.image(image_id) for image_id in sorted(model.reg_image_ids())]
+    if not images:
+        return None
     centres = np.array(list(camera_centres(model).values()))
     axes = np.array([image.cam_from_world().rotation.matrix()[2] for image in images])
     table = PointTable.of(model)
