@@ -61,6 +61,7 @@ def propose_pairs(
     """
     config = without_unknown_positions(collection, config)
     if config.positions == "auto" and tell_neighbours(collection):
+        # Positions say which photos see the same: matching all of a small collection gains nothing.
         config = replace(config, exhaustive_max_photos=0)
     use_positions = config.positions == "auto" or "spatial" in config.modes
     index = None
