@@ -4,7 +4,8 @@
 
 Each collection has consecutive photos of one to three sets of --data, as they are or altered. It is
 reconstructed with up to three options of the schema and perhaps a preset; a model is exported, extended or
-localized against, mapped again from its database, and the run is repeated. One line of JSON a collection.
+localized against, merged, aligned and compared with what it was extended to, mapped again from its database,
+and the run is repeated. One line of JSON a collection.
 Crashed is what ends by a signal, not at all, or with a code that the command cannot mean; its folder stays in
 the cache, and the same number draws the same collection again.
 """
@@ -40,8 +41,8 @@ _NEED_A_NETWORK = ("scene", "mast3r-sfm", "accurate", "demo")
 _FORMATS = ("3dgs", "nerfstudio", "txt", "ply")
 _MEANT = (0, 6)
 """Exit codes of commands on what a run of ours made: done, and no model or pose."""
-_MEANT_OF_RUNS = (*_MEANT, 2, 3)
-"""Some options and photos do not go together."""
+_MEANT_TOO = {"run": (2, 3), "merge": (3,), "align": (3,), "eval": (3,)}
+"""Some options and photos do not go together, and models of few photos may not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def tried(seed: int, options: argparse.Namespace, settings: Settings) -> Row:
 
 def is_crash(command: str, done: Measured) -> bool:
     """Whether a command ended as no user should see it end."""
-    return done.timed_out or done.exit_code not in (_MEANT_OF_RUNS if command == "run" else _MEANT)
+    return done.timed_out or done.exit_code not in (*_MEANT, *_MEANT_TOO.get(command, ()))
 
 
 def drawn_photos(rng: Random, data: Path, folder: Path) -> tuple[tuple[str, ...], str]:
@@ -186,6 +187,10 @@ def commands(rng: Random, folder: Path, options: Sequence[str], settings: Settin
     out, threads = folder / "run", f"--threads={settings.threads}"
     run = ["run", str(folder / "photos"), "-o", str(out), threads, *options]
     yield run
+    if rng.random() < 0.3 and (out / "database.db").is_file():
+        photos = sorted(path for path in (folder / "photos").rglob("*") if path.is_file())
+        yield ["explain", str(out), str(rng.choice(photos).relative_to(folder / "photos"))]
+        yield ["graph", str(out), "-o", str(folder / "graph")]
     if not _models(folder):
         return
     for form in rng.sample(_FORMATS, 2):
@@ -193,6 +198,10 @@ def commands(rng: Random, folder: Path, options: Sequence[str], settings: Settin
     if any(path.is_file() for path in (folder / "more").rglob("*")):
         command = rng.choice(("extend", "extend", "localize"))
         yield [command, str(out), str(folder / "more"), "-o", str(folder / command), threads]
+        if (other := folder / "extend" / "sparse" / "0").is_dir():
+            yield ["merge", str(out), str(other), "-o", str(folder / "merged")]
+            yield ["align", str(other), "--to", str(out), "-o", str(folder / "aligned")]
+            yield ["eval", str(other), str(out / "sparse" / "0")]
     if rng.random() < 0.3:
         yield ["map", str(out / "database.db"), "-o", str(folder / "mapped"), threads]
     if rng.random() < 0.3:
