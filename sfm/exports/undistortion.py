@@ -218,6 +218,9 @@ def _move_points(image: pycolmap.Image, window: Window) -> None:
 
 
 def _cut_camera(camera: pycolmap.Camera, window: Window) -> None:
-    fx, fy, cx, cy = camera.params
+    """Cut it; it becomes PINHOLE, since COLMAP leaves a camera without distortion as it is."""
+    fx, fy = camera.focal_length_x, camera.focal_length_y
+    cx, cy = camera.principal_point_x, camera.principal_point_y
     camera.width, camera.height = window.width, window.height
+    camera.model = pycolmap.CameraModelId.PINHOLE
     camera.params = [fx, fy, cx - window.left, cy - window.top]

@@ -14,6 +14,7 @@ from sfm.exports.gps import has_gps, strip_gps, without_gps
 from tests.exports.classic_reader import NO_POINT, read_classic
 
 CAMERAS = {
+    "SIMPLE_PINHOLE": (400.0, 153.4, 127.2),
     "PINHOLE": (400.0, 410.0, 160.0, 120.0),
     "SIMPLE_RADIAL": (400.0, 160.0, 120.0, 0.05),
     "OPENCV": (400.0, 405.0, 153.4, 127.2, 0.05, -0.02, 0.001, -0.002),
