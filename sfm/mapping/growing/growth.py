@@ -37,6 +37,7 @@ def grow(
     candidates: Set[str],
     journal: Journal,
     *,
+    max_images: int | None = None,
     methods: Sequence[Method] = (Method.PNP, Method.LIFTED),
     on_registered: Callable[[str], None],
 ) -> None:
@@ -50,7 +51,7 @@ def grow(
     safe = [method for method in methods if method is Method.PNP]
     resorts = [method for method in methods if method is not Method.PNP] + [Method.LENIENT_PNP]
     refined, num_firm, can_adjust = _Size.of(session), 0, True
-    while True:
+    while max_images is None or session.num_registered < max_images:
         outcome = register_next(session, candidates, attempts, journal, safe)
         why = "grown"
         if isinstance(outcome, Stuck) and candidates <= session.registered:

@@ -141,12 +141,16 @@ def reopen(context: MappingContext, submodel: Submodel) -> None:
         refine_growing(session, "reopened", submodel.journal)
 
 
-def extend(context: MappingContext, submodel: Submodel, candidates: Set[str]) -> None:
+def extend(
+    context: MappingContext, submodel: Submodel, candidates: Set[str], max_images: int | None = None
+) -> None:
     """Grow a trial's model from where it stands."""
     with open_session(context.scene, context.options, submodel.reconstruction) as session:
         for name in sorted(session.registered):  # the seed's two images, or those of an earlier round
             context.on_registered(name)
-        grow(session, candidates, submodel.journal, on_registered=context.on_registered)
+        grow(
+            session, candidates, submodel.journal, max_images=max_images, on_registered=context.on_registered
+        )
         submodel.names = session.registered
 
 

@@ -22,8 +22,10 @@ from .posed_models import posed_model
 from .seeds import Seed, find_seeds, initialise, next_seed
 from .submodels import MAX_CONTRADICTED, MappingContext, Submodel, extend, is_complete, judged, settled
 
+_NUM_PROBES = 3  # models started side by side, of which the best is continued
+_PROBE_IMAGES = 8
 _MIN_OBSERVATIONS = 15  # an image, of a model that needs no depth
-_MAX_TRIALS = 3  # models grown to the end
+_MAX_TRIALS = ((40, 6), (100, 3))  # (images up to, models grown to the end); larger sets: 2
 _MAX_ALIGNED = 8  # images without a seed that are aligned instead
 
 
@@ -143,9 +145,10 @@ def _best_of_seeds(
     context: MappingContext, candidates: Set[str], journal: Journal, max_trials: int | None
 ) -> Submodel | None:
     trials = _Trials.open(context, candidates, journal)
+    probes = trials.probe()
     finished: list[Submodel] = []
-    for _ in range(max_trials or _MAX_TRIALS):
-        submodel = trials.begin(finished)
+    for _ in range(max_trials or _max_trials(len(candidates))):
+        submodel = probes.pop(0) if probes and not finished else trials.begin(finished)
         if submodel is None:
             break
         extend(context, submodel, candidates)
@@ -160,7 +163,7 @@ def _best_of_seeds(
         journal.note("no_initial_pair", names=sorted(candidates), num_tried=len(trials.tried))
     if len(finished) > 1:
         finished.sort(key=lambda submodel: submodel.quality, reverse=True)
-    for submodel in finished[1:]:
+    for submodel in finished[1:] + probes:
         trials.give_up(submodel)
     return finished[0] if finished else None
 
@@ -179,6 +182,16 @@ class _Trials:
     def open(cls, context: MappingContext, candidates: Set[str], journal: Journal) -> _Trials:
         with open_session(context.scene, context.options, pycolmap.Reconstruction()) as session:
             return cls(context, candidates, journal, find_seeds(session, candidates))
+
+    def probe(self) -> list[Submodel]:
+        """Models of a few images each, best first; of few candidates a single one, with two images."""
+        count = _NUM_PROBES if len(self.candidates) > 2 * _PROBE_IMAGES else 1
+        probes: list[Submodel] = []
+        while len(probes) < count and (submodel := self.begin(probes)):
+            if count > 1:
+                extend(self.context, submodel, self.candidates, _PROBE_IMAGES)
+            probes.append(submodel)
+        return sorted(probes, key=lambda submodel: submodel.quality, reverse=True)
 
     def begin(self, others: list[Submodel]) -> Submodel | None:
         """A model started from the next best seed that works; None when there is none left."""
@@ -201,3 +214,7 @@ class _Trials:
                 ("seed", {"model": None, **f}) for e, f in submodel.journal.entries if e == "seed"
             ]
         self.journal.note("trial", a=a, b=b, num_images=len(submodel.names), kept=False)
+
+
+def _max_trials(num_photos: int) -> int:
+    return next((submodels for limit, submodels in _MAX_TRIALS if num_photos <= limit), 2)
