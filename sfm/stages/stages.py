@@ -29,7 +29,7 @@ from sfm.stages.write_results import write_refined
 from sfm.types import Collection, Skipped
 from sfm.workspace.workspace import content_key
 
-_REGISTER_VERSION = 40
+_REGISTER_VERSION = 41
 """Raised when a change of code changes what registration computes: earlier models are then built again."""
 
 _LISTED = 5
