@@ -66,13 +66,14 @@ def undistort(
         WorkspaceError: an image cannot be written.
     """
     photos = _checked_photos(model, image_root)
+    numbered = _renumbered(model, photos)
     with tempfile.TemporaryDirectory(dir=destination.parent) as scratch:
         given, made = Path(scratch) / "given", Path(scratch) / "made"
-        _link_photos(model, photos, given)
+        _link_photos(numbered, photos, given)
         pycolmap.undistort_images(
             made, given / "sparse", given / "images", jpeg_quality=_JPEG_QUALITY, num_threads=threads or -1
         )
-        check_whole(_renumbered(model, photos), made / "sparse")
+        check_whole(numbered, made / "sparse")
         result = read_whole_model(made / "sparse")
         windows = {camera_id: _centred(camera) for camera_id, camera in result.cameras.items()}
         targets = {i: destination / names[model.image(i).name] for i in photos}
@@ -126,8 +127,8 @@ def _checked_photos(model: pycolmap.Reconstruction, image_root: Path) -> dict[in
     return files
 
 
-def _link_photos(model: pycolmap.Reconstruction, photos: Mapping[int, Path], folder: Path) -> None:
-    write_model(_renumbered(model, photos), folder / "sparse", text=False)
+def _link_photos(numbered: pycolmap.Reconstruction, photos: Mapping[int, Path], folder: Path) -> None:
+    write_model(numbered, folder / "sparse", text=False)
     for image_id, path in photos.items():
         link_photo(Path(os.path.realpath(path)), folder / "images" / _numbered(image_id, path), owned=False)
 

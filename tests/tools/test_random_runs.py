@@ -57,15 +57,15 @@ def test_what_counts_as_a_crash(command: str, code: int, timed_out: bool) -> Non
 def test_folders_of_crashes_are_kept(
     code: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run_measured(command: list[str], *, log: Path, time_limit_s: float) -> Measured:
+    def run_python(command: list[str], given: object, log: Path) -> Measured:
         log.write_text("")
-        if command[3] == "run":
+        if command[2] == "run":
             out = Path(command[command.index("-o") + 1])
             out.mkdir(exist_ok=True)
             (out / "run.json").write_text(json.dumps({"models": [{"num_images": 2}]}))
-        return Measured(2.0, 2.0, 1.0, code if command[3] == "export" else 0, False, "")
+        return Measured(2.0, 2.0, 1.0, code if command[2] == "export" else 0, False, "")
 
-    monkeypatch.setattr(random_runs, "run_measured", run_measured)
+    monkeypatch.setattr(random_runs, "run_python", run_python)
     words = ["--data", str(data), "--cache", str(tmp_path / "cache"), "--runs", "1", "--threads", "1"]
     monkeypatch.setattr(sys, "argv", ["random_runs.py", *words])
 

@@ -13,16 +13,15 @@ the cache, and the same number draws the same collection again.
 import argparse
 import json
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from engines.settings import Settings, parse_runs, settings_from
+from engines.settings import Settings, parse_runs, run_python, settings_from
 from harness.arguments import count, program
-from harness.measured import Measured, run_measured
+from harness.measured import Measured
 from harness.result_file import write_results
 from photo_sets.altered import KINDS, altered, upright
 from photo_sets.sets import add_shared_options
@@ -37,7 +36,8 @@ _LONGEST_PX = 800
 _NUM_PHOTOS = (2, 3, 5, 8, 12)
 _NOT_DRAWN = ("run", "mast3r", "alignment", "internal", "colmap", "backend", "export")
 """Sections of the schema; they need weights, or leave nothing to look at."""
-_NEED_A_NETWORK = ("scene", "mast3r-sfm", "accurate", "demo")
+_PRESETS_NOT_DRAWN = ("scene", "mast3r-sfm", "accurate", "demo")
+"""They need a network, or time, or are for photos of their own."""
 _FORMATS = ("3dgs", "nerfstudio", "txt", "ply")
 _MEANT = (0, 6)
 """Exit codes of commands on what a run of ours made: done, and no model or pose."""
@@ -99,9 +99,7 @@ def tried(seed: int, options: argparse.Namespace, settings: Settings) -> Row:
     steps = []
     for command in commands(rng, folder, chosen, settings):
         log = folder / f"{len(steps)}.log"
-        done = run_measured(
-            [sys.executable, "-m", "sfm", *command], log=log, time_limit_s=settings.time_limit_s
-        )
+        done = run_python(["-m", "sfm", *command], settings, log)
         steps.append((command[0], done, "Traceback" in log.read_text(encoding="utf-8", errors="replace")))
     crashed = tuple(name for name, done, failed in steps if failed or is_crash(name, done))
     models = _models(folder)
@@ -151,7 +149,7 @@ def _write(files: Sequence[FoundFile], kind: str, folder: Path) -> None:
 
 def drawn_options(rng: Random) -> tuple[str, ...]:
     """Up to three options, as `KEY=VALUE`, and perhaps a preset as `--preset=NAME`."""
-    presets = sorted(set(preset_names()) - set(_NEED_A_NETWORK))
+    presets = sorted(set(preset_names()) - set(_PRESETS_NOT_DRAWN))
     preset = (f"--preset={rng.choice(presets)}",) if rng.random() < 0.3 else ()
     known = [(name, values) for name, values in _values(config_schema(), "") if values]
     drawn = rng.sample(known, rng.choice((0, 1, 2, 3)))
