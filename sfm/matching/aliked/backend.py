@@ -34,7 +34,7 @@ from sfm.workspace.workspace import Workspace, content_key
 from .memory import reused_memory
 from .networks import MAX_SIZE, Described, Networks, open_networks
 
-_VERSION = 1
+_VERSION = 2
 """Raised when a change of code changes what is computed: earlier results are then computed again."""
 MIN_NUM_INLIERS = 30
 """Of a pair: LightGlue finds likenesses between any two photos, which agree on a motion by chance."""
@@ -184,9 +184,7 @@ def strict_verification(config: Config, photos: Iterable[Photo]) -> pycolmap.Two
 
 def features_key(config: AlikedConfig) -> str:
     """Key of the options that keypoints and descriptors depend on; the device is none."""
-    # Keys of the first detector are those from before there were others.
-    other = () if config.detector == "n16rot" else (config.detector,)
-    return content_key("aliked", _VERSION, MAX_SIZE, config.max_keypoints, *other)
+    return content_key("aliked", _VERSION, MAX_SIZE, config.max_keypoints, config.detector)
 
 
 def described(networks: Networks, photo: Photo) -> Described:

@@ -101,13 +101,16 @@ def open_networks(config: AlikedConfig, num_threads: int = 1) -> Networks:
         raise MissingDependencyError("backend=aliked needs kornia, which is not installed", hint=_HINT)
     import torch
     from kornia.feature import ALIKED, LightGlue
+    from kornia.feature.aliked.aliked import DKD
 
     from .cpu import quicken_on_cpu
+    from .detection import Detection
 
     torch.set_num_threads(num_threads)
     device = choose_device(config.device, "internal.aliked.device")
     weights = DETECTORS[config.detector]
-    detector = ALIKED(model_name=weights.stem, max_num_keypoints=config.max_keypoints)
+    detector = ALIKED(model_name=weights.stem)
+    detector.dkd = cast(DKD, Detection(config.max_keypoints))
     # Its grid of pixels is made, not learned.
     detector.load_state_dict(state_of(weights), strict=False)
     # None, whatever its annotation says: a name would fetch weights from the network.

