@@ -68,7 +68,8 @@ def program() -> str:
 def _visual_aliasing(result: Result) -> Iterator[str]:
     if result.run.ambiguous:
         count = len(result.run.inconsistent_pairs)
-        yield f"aliasing    {count} pairs probably join look-alike places (visual aliasing)."
+        pairs = "1 pair probably joins" if count == 1 else f"{count} pairs probably join"
+        yield f"aliasing    {pairs} look-alike places (visual aliasing)."
         yield f"  {result.run.aliasing_note}"
 
 

@@ -162,7 +162,8 @@ def _advice(run: Run, articulations: Mapping[int, str]) -> Iterator[str]:
         yield f"Files were removed or changed while the run went on: {names}{more}."
     if run.get("ambiguous"):
         count = len(run["inconsistent_pairs"])
-        yield f"{count} pairs probably join places that only look the same: see Look-alike places below."
+        pairs = "1 pair probably joins" if count == 1 else f"{count} pairs probably join"
+        yield f"{pairs} places that only look the same: see Look-alike places below."
     for index, model in enumerate(models):
         if words := model.get("bent") or (not run.get("ambiguous") and model.get("unsure")):
             yield words

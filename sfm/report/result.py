@@ -69,7 +69,8 @@ def _again(pairs: PairsRecord) -> str:
     """What the stronger matcher was bought for."""
     if not pairs.again:
         return ""
-    return f", and aliked for {pairs.again} pairs that it left open, {pairs.again_verified} of them verified"
+    count = "1 pair" if pairs.again == 1 else f"{pairs.again} pairs"
+    return f", and aliked for {count} that it left open, {pairs.again_verified} of them verified"
 
 
 def _place_lines(index: int, place: Georeference) -> list[str]:

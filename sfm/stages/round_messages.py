@@ -23,7 +23,8 @@ class RoundMessages:
 
 def _line(found: Mapping[str, Any]) -> str:
     asked = ", ".join(f"{count} {reason}" for reason, count in sorted(found["asked"].items()))
-    pairs = f"{found['matched']} pairs matched ({asked}), {found['verified']} verified"
+    count = "1 pair" if found["matched"] == 1 else f"{found['matched']} pairs"
+    pairs = f"{count} matched ({asked}), {found['verified']} verified"
     photos = f"{found['registered_before']} to {found['registered_after']} photos registered"
     models = f"{found['models_before']} to {found['models_after']} models"
     came = f"; {photos}, {models}" if found["models_after"] else ""

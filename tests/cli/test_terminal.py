@@ -64,6 +64,10 @@ def test_one_pair_is_no_pairs(capfd: pytest.CaptureFixture[str]) -> None:
     work(make_progress(Display.LINES), steps=1, total=1)
 
     assert capfd.readouterr().err.splitlines() == ["match: 1 pair", "match: 1 pair in 0.0 s"]
+    found = dict.fromkeys(("registered_before", "registered_after", "models_before", "models_after"), 0)
+    found |= {"round": 1, "matched": 1, "verified": 0, "seconds": 0.0, "asked": {"loop": 1}}
+    RoundMessages(make_progress(Display.LINES)).emit("loop", "round", **found)
+    assert capfd.readouterr().err == "round 1: 1 pair matched (1 loop), 0 verified; 0.0 s\n"
 
 
 def test_a_long_task_says_how_long_it_will_take(
@@ -196,13 +200,16 @@ class _Terminal(io.StringIO):
 
 @pytest.mark.parametrize("ambiguous", [True, False])
 @pytest.mark.parametrize("bent", [True, False])
-def test_an_ambiguous_collection_and_wrong_models_are_warned_of(ambiguous: bool, bent: bool) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_ambiguous_collection_and_wrong_models_are_warned_of(
+    ambiguous: bool, bent: bool, count: int
+) -> None:
     one = SimpleNamespace(bent="Model 0 is probably bent" if bent else "", unsure="Model 0 is right with 9 %")
     run = SimpleNamespace(
         stopped=("the fine stage met numbers that are not finite",),
         models=(one, SimpleNamespace(bent="", unsure="")),
         ambiguous=ambiguous,
-        inconsistent_pairs=("a pair", "another"),
+        inconsistent_pairs=("a pair", "another")[:count],
         aliasing_note="Take photos between." if ambiguous else "",
         verdict=NO_MODEL,
         failures=(),
@@ -213,8 +220,9 @@ def test_an_ambiguous_collection_and_wrong_models_are_warned_of(ambiguous: bool,
 
     lines = result_lines(result)
 
+    pairs = "1 pair probably joins" if count == 1 else "2 pairs probably join"
     alike = [
-        "aliasing    2 pairs probably join look-alike places (visual aliasing).",
+        f"aliasing    {pairs} look-alike places (visual aliasing).",
         "  Take photos between.",
     ]
     model = "bent        Model 0 is probably bent" if bent else "unsure      Model 0 is right with 9 %"
