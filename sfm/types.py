@@ -187,7 +187,7 @@ class PhotoQuality:
     """Share of the matches of its pairs that belong to pairs which the poses contradict, in [0, 1]; pairs
     that may be visual aliasing count only where it has no others."""
     probability: float | None = None
-    """That visual aliasing did not misplace it, in [0, 1]."""
+    """That its pose is right, in [0, 1]: neither folded by visual aliasing nor bent."""
 
 
 @dataclass(frozen=True, slots=True)

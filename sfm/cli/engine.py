@@ -113,11 +113,11 @@ def require_finished(result: Result) -> None:
         UnfinishedError: a step failed after the models were written.
     """
     from sfm.errors import ReconstructionError
-    from sfm.workspace.failures import unfinished
+    from sfm.workspace.failures import unfinished_error
 
     out = result.output
     if not result.models:
         hint = f"`sfm explain {out} PHOTO` and {out / 'report.html'} show what happened to each photo"
         raise ReconstructionError(result.run.message, hint=hint)
     if result.run.failures:
-        raise unfinished(result.run.failures, out)
+        raise unfinished_error(result.run.failures, out)

@@ -191,11 +191,12 @@ class RegisterConfig:
     )
     """graph: ours, with the closed loop. With backend mast3r, alignment: MASt3R-SfM's sparse global
     alignment; dense-alignment: DUSt3R's, of up to 20 photos. The others are COLMAP's own. All but graph
-    are on the first graph only."""
+    end with the first registration: no rounds follow that ask for pairs where models are weak."""
     poses: str | None = None
     """A COLMAP model (or the OUT of a run) with known poses; its photos are recognised by name. Points are
-    triangulated from them, and the other photos registered around them. Their pairs are chosen once and
-    generously, without the closed loop. For mappers graph and alignment; not for sfm map."""
+    triangulated from them, and the other photos registered around them. The first pairs are chosen as
+    generously as without rounds; rounds follow for the other photos alone. For mappers graph and alignment;
+    not for sfm map."""
     poses_use: Literal["fixed", "refine"] = "fixed"
     """fixed: poses and intrinsics of that model stay as they are; refine: they are where registration starts,
     and the result is moved back onto them as a whole."""
@@ -210,11 +211,12 @@ class RegisterConfig:
     """Budget: about this many pairs a photo are matched, the first graph included, and fewer where the models
     need no more."""
     max_pairs_per_photo: Annotated[float, Ge(0)] = 16.0
-    """Hard limit per photo, for requests that can register photos or resolve ambiguities."""
+    """Limit of pairs a photo, on average: beyond `pairs_per_photo` come only those that may register a photo
+    or join two models, and those for a stronger matcher."""
     inconsistent_pairs: Literal["defer", "trust"] = "defer"
-    """Verified pairs that contradict the others, as matches between look-alike places do (visual aliasing).
-    defer: models grow without them, and pairs that agree with a model are admitted afterwards; trust: they
-    count like all others. Of mapper graph."""
+    """Verified pairs that are likelier false than true, as matches between look-alike places are (visual
+    aliasing). defer: models grow without them, and pairs that agree with a model are admitted afterwards;
+    trust: they count like all others. Of mapper graph."""
     min_probability: Annotated[float, Ge(0), Le(1)] = 0.0
     """Leave photos out of the models whose pose is right with a smaller probability; `sfm run --strict` sets
     0.5. 0: they stay, and the report names them."""

@@ -1,4 +1,4 @@
-"""Deferred pairs that agree with a model which was built without them.
+"""Deferred pairs that the report no longer names, since a model that was built without them agrees with them.
 
 In a sparse view graph, a correct pair that closes a loop is inconsistent with the others as a wrong pair is.
 Only the poses, which come from the other pairs, separate the two.

@@ -113,7 +113,7 @@ def contradicted_of(
 
 
 def firm_parts(quality: ModelQuality, deferred: Set[Pair]) -> list[frozenset[str]]:
-    """Components of the pairs that agree with the poses, without `deferred`; largest first."""
+    """Components of the pairs that the poses do not contradict, without `deferred`; largest first."""
     graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from(quality.photos)
     kept = {pair for pair, error in quality.errors_px.items() if error <= CONTRADICTED_PX}

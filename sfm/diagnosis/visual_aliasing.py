@@ -1,4 +1,4 @@
-"""Visual aliasing in the record of a run.
+"""Visual aliasing: a database's inconsistent pairs, and what the record of a run says of them.
 
 Which pairs are inconsistent is decided in `sfm.mapping.pair_consistency`.
 """

@@ -41,7 +41,7 @@ class LoopState:
 
     @cached_property
     def outcomes(self) -> Mapping[Pair, float]:
-        """Probability of each verified pair to be true."""
+        """What came of each verified pair: its probability to be true."""
         return {pair: self.probability.get(pair, 1.0) for pair in self.graph.edges}
 
     @property

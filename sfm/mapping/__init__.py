@@ -8,7 +8,7 @@ from .cameras.lens_likelihood import LENS_MODELS, MatchedPoints, lens_camera
 from .cameras.stretched_images import stretched
 from .cameras.wrong_cameras import WrongCamera, find_wrong_cameras
 from .depth.single_image import model_of_one_image
-from .judged_models import are_wrong, evidence_of
+from .evidence_of_models import are_wrong, evidence_of
 from .measures.covisibility import predicted_overlaps
 from .measures.observations import num_points_of_images
 from .measures.shifts import camera_centres, shifts

@@ -23,13 +23,13 @@ from .edits.judge import Judge, Step, apply_step
 from .edits.merge import merge_models
 from .edits.relocate import relocate_parts
 from .edits.split import split_at_articulations
+from .evidence_of_models import deferred_pairs, has_pairs, judge_of
 from .growing.components import new_models
 from .growing.global_sfm import global_models
 from .growing.known_poses import with_existing
 from .growing.posed_models import aligned_models
 from .growing.submodels import MappingContext, Submodel, continued, why_dropped
 from .growing.trials import rebuilt
-from .judged_models import deferred_pairs, has_pairs, judge_of
 from .pair_consistency.inconsistent_pairs import NO_DOUBT, InconsistencyReport
 from .problem import MappingProblem
 from .refinement.final_refinement import note_model, refine_model

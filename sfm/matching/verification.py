@@ -51,6 +51,7 @@ def verify_pairs(
 ) -> None:
     """Estimate the two-view geometry of pairs whose matches are in the database, a chunk at a time.
 
+    For the matchers by networks; SIFT verifies what it matches at once.
     RANSAC is seeded for each pair, so results don't depend on the chunks.
     """
     list_path = scratch_dir / "pairs.txt"

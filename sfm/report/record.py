@@ -166,7 +166,7 @@ class RunRecord:
     inconsistent_pairs: tuple[InconsistentPairRecord, ...]
     """Verified pairs that are probably visual aliasing, surest first."""
     ambiguous: bool
-    """Whether there are so many that the model may be folded."""
+    """Whether there are any, and a model is likelier folded than not."""
     aliasing_note: str
     """Advice on visual aliasing; mostly empty."""
     stopped: tuple[str, ...] = ()

@@ -1,4 +1,7 @@
-"""The stages of a run, one function each. Reads like the picture in ARCHITECTURE.md."""
+"""The stages of a run up to registration, in the order of the picture in ARCHITECTURE.md.
+
+What follows a registration is `write_results.finish`.
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def keep_traceback(error: BaseException, output: Path | None) -> Path | None:
     return None
 
 
-def unfinished(failures: Sequence[StepFailure], output: Path) -> UnfinishedError:
+def unfinished_error(failures: Sequence[StepFailure], output: Path) -> UnfinishedError:
     """The error that ends the command when models were written and later steps failed."""
     listed = "\n".join(f"{failure.step} failed: {failure.error}" for failure in failures)
     advice = ". ".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))

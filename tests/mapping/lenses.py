@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pycolmap
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.cameras.intrinsics import adjusted_with, richer_cameras
 from sfm.mapping.cameras.loss import is_robust, with_fitting_loss
 from sfm.mapping.cameras.model_selection import TriedBlock
+from sfm.mapping.cameras.richer_cameras import adjusted_with, richer_cameras
 from sfm.mapping.scene.options import mapper_options
 
 Array = npt.NDArray[np.float64]

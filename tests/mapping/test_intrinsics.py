@@ -7,8 +7,8 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig
-from sfm.mapping.cameras.intrinsics import richer_cameras
 from sfm.mapping.cameras.model_selection import ModelSelection
+from sfm.mapping.cameras.richer_cameras import richer_cameras
 
 from . import synthetic
 from .lenses import SHIFT, adjustment, finished, opencv

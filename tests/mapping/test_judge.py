@@ -12,8 +12,8 @@ import pytest
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import MappingProblem, refine_models
-from sfm.mapping.cameras.intrinsics import RicherCameras, adjusted_with
 from sfm.mapping.cameras.model_selection import ModelSelection
+from sfm.mapping.cameras.richer_cameras import RicherCameras, adjusted_with
 from sfm.mapping.edits.judge import Judge, apply_step
 from sfm.mapping.edits.split import split_at_articulations
 from sfm.mapping.growing.submodels import Submodel, copied

@@ -5,8 +5,8 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig
-from sfm.mapping.cameras.intrinsics import RicherCameras, adjusted_with, richer_cameras
 from sfm.mapping.cameras.model_selection import TriedBlock
+from sfm.mapping.cameras.richer_cameras import RicherCameras, adjusted_with, richer_cameras
 from sfm.mapping.scene.camera_models import LADDERS, as_model, prior_of, sigma_of_principal_point
 
 from . import lenses

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfm.config.schema import RefineConfig
-from sfm.mapping.cameras.intrinsics import adjusted_with, richer_cameras
+from sfm.mapping.cameras.richer_cameras import adjusted_with, richer_cameras
 from sfm.mapping.cameras.shared_lens import LensView, possible_views, tie, tied_cameras
 
 from .lenses import FOCAL, HEIGHT, WIDTH, Array, adjusted, adjustment, cloud, finished, opencv

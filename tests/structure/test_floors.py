@@ -39,7 +39,7 @@ MAPPING = (
     "edits",
     "clusters refinement",
     "problem",
-    "judged_models",
+    "evidence_of_models",
     "registrar",
     "__init__",
 )

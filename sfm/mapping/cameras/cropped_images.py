@@ -2,7 +2,7 @@
 
 COLMAP and most others take the principal point to be in the middle. A crop elsewhere then has a pose that is
 turned by as many degrees, and bends the model. Each image's own principal point is found by an adjustment, as
-its own focal length is (`camera_groups`): points that other images hold show both.
+its own focal length is (`focal_groups`): points that other images hold show both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pycolmap
 from scipy.stats import median_abs_deviation
 
 from ..scene.camera_models import sigma_of_principal_point
-from .camera_groups import SAME_FOCAL
+from .focal_groups import SAME_FOCAL
 from .group_adjustment import (
     MAX_ERROR_RATIO,
     MIN_IMAGES,

@@ -1,4 +1,4 @@
-"""Cameras of one lens: what one of them observes holds for all.
+"""Several cameras of one physical lens: the principal point and distortion of one hold for all.
 
 Without EXIF, images of one lens have a camera for each size, turning, shape and zoom setting. The images of
 one such camera may be too few to determine the principal point and the distortion that all of them determine
@@ -20,7 +20,7 @@ import pycolmap
 
 from ..scene.camera_models import Freedom, parameter_names
 from ..scene.rigs import cameras_of_rigs
-from .camera_groups import SAME_FOCAL
+from .focal_groups import SAME_FOCAL
 from .group_adjustment import groups_by, median_of
 from .linearized_observations import NO_SECOND
 from .model_selection import MIN_LOG_EVIDENCE, ModelSelection, select_model, supports

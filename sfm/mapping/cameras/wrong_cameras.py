@@ -1,6 +1,6 @@
 """Images whose observations contradict the focal length of a shared camera, or a centred principal point.
 
-Those that a model registers are found together, by adjustments (`camera_groups`, `cropped_images`), unless
+Those that a model registers are found together, by adjustments (`focal_groups`, `cropped_images`), unless
 pixels that are not square explain all images of the camera (`stretched_images`). Of those that none does, or
 where they observe few of the points that they match, a pose with a free focal length is estimated. In a bent
 model each image has wrong intrinsics that explain it better: the pairs of single crops, which know nothing of
@@ -24,8 +24,8 @@ from retrieval import Pair
 from ..measures.observations import PointTable, seen_by
 from ..scene.camera_models import with_focal_length
 from ..scene.scene import Scene
-from .camera_groups import MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups
 from .cropped_images import cropped_images
+from .focal_groups import MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups
 from .group_adjustment import MAX_ERROR_PX, MAX_ERROR_RATIO, groups_by, is_firm
 from .pair_support import pairs_support
 from .stretched_images import StretchedImages, stretched_images

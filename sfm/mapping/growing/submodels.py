@@ -22,7 +22,7 @@ from .growth import grow
 from .seeds import Seed
 
 MAX_CONTRADICTED = 0.06
-"""Largest share of contradicted pairs of a model; visual aliasing rarely makes more."""
+"""Largest share of the matches of a model in pairs that it contradicts; visual aliasing rarely makes more."""
 _NEARLY_ALL = 0.95
 """Of more than 100 images: the few missing ones are sought by extending the model, not by growing another."""
 _LARGE = 100
@@ -56,7 +56,7 @@ class Submodel:
     """Whether its points come from depth alone; a mapper would filter them for want of parallax."""
 
     contradicted: float = 0.0
-    """Share of the verified pairs that the poses contradict, once the model is grown."""
+    """Share of the matches that are in pairs which the poses contradict, once the model is grown."""
     judge: PoseJudge | None = None
     """Of its poses, once the model is grown."""
 

@@ -38,9 +38,9 @@ class InconsistencyReport:
     """Pairs that are likelier false, most certain first, and what follows from them."""
 
     inconsistent_pairs: tuple[InconsistentPair, ...]
+    """Without the only link of two parts."""
     deferred: frozenset[Pair] = frozenset()
-    """Pairs that registration leaves for later: those that are likelier false, but for the only link of two
-    parts."""
+    """Those that registration leaves for later: all, where no step of it asks for others."""
     probability: Mapping[Pair, float] = field(default_factory=dict)
     """That a pair is true, of all verified pairs."""
 

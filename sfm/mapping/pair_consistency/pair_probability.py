@@ -1,6 +1,6 @@
-"""The probability that a verified pair is true: an additive model of log-odds over its features.
+"""The probability that a verified pair is true: a logistic regression, applied in two passes.
 
-The model is a logistic regression in two passes. The first uses features of the pair and its surroundings in
+The first uses features of the pair and its surroundings in
 the view graph. Its log-odds order the pairs from which tracks and rotations are built; the second adds how
 far each pair agrees with these. `tools/bench/evidence/pairs.py` fits the coefficients in `pair_model.json`.
 """

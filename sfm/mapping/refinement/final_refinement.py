@@ -10,7 +10,7 @@ import pycolmap
 from retrieval import Pair
 from sfm.config.schema import RefineConfig
 
-from ..cameras.intrinsics import as_rich_as_now, without_principal_point
+from ..cameras.richer_cameras import as_rich_as_now, without_principal_point
 from ..depth.depth_model import has_parallax
 from ..depth.metric_scale import metric_scale, scale_to_metres
 from ..edits.judge import Judge, Step, apply_step

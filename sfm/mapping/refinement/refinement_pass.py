@@ -12,7 +12,9 @@ from retrieval import Pair
 from sfm.config.schema import RefineConfig
 
 from ..cameras.focal_priors import with_held_intrinsics
-from ..cameras.intrinsics import (
+from ..cameras.loss import is_robust, with_fitting_loss
+from ..cameras.model_selection import TriedBlock
+from ..cameras.richer_cameras import (
     NOTHING_RICHER,
     RicherCameras,
     adjusted_with,
@@ -20,8 +22,6 @@ from ..cameras.intrinsics import (
     richer_cameras,
     without_principal_point,
 )
-from ..cameras.loss import is_robust, with_fitting_loss
-from ..cameras.model_selection import TriedBlock
 from ..cameras.shared_lens import Lenses, tied_cameras
 from ..edits.admit_pairs import supported_pairs
 from ..edits.judge import Judge

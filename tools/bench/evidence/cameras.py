@@ -22,8 +22,8 @@ from harness.arguments import program
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.evaluation.metrics import auc
-from sfm.mapping.cameras.intrinsics import RicherCameras, adjusted_with, richer_cameras
 from sfm.mapping.cameras.loss import with_fitting_loss
+from sfm.mapping.cameras.richer_cameras import RicherCameras, adjusted_with, richer_cameras
 from sfm.mapping.scene.camera_models import as_model
 from sfm.mapping.scene.options import mapper_options
 

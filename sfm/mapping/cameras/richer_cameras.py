@@ -1,4 +1,4 @@
-"""The last adjustment: richer intrinsics where observations clearly ask for them, a loss that suits them."""
+"""Camera models with more parameters where observations clearly ask for them, in the last adjustment."""
 
 from __future__ import annotations
 
