@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift
+from scipy.spatial import cKDTree
 
 from sfm.config.schema import AlikedConfig
 from sfm.errors import MissingDependencyError, WeightsError
@@ -70,6 +71,15 @@ def test_keypoints_of_a_larger_photo_are_in_its_own_pixels(networks: Networks) -
     small = large.reshape(480, 2, 640, 2, 3).mean((1, 3)).astype(np.uint8)
     found = offsets(networks, networks.describe(small), networks.describe(large), factor=2)
     np.testing.assert_allclose(np.median(found, axis=0), 0, atol=0.5)
+
+
+@needs_weights
+def test_panoramas_keep_twice_the_pixels(networks: Networks) -> None:
+    wide = textured(size=(512, 2048))  # as a photo of 1024 px side by side with another
+    halves = networks.describe(wide[:, :1024]), networks.describe(wide[:, 1024:])
+    xy = np.concatenate([halves[0].xy, halves[1].xy + np.float32([1024, 0])])
+    nearest, _ = cKDTree(xy).query(networks.describe(wide).xy)
+    assert np.mean(nearest < 0.5) > 0.8
 
 
 @needs_weights

@@ -43,6 +43,7 @@ def test_learned_matches_alone(few_photos: Path, tmp_path: Path, kill: Killer) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_learned_matches_beside_sift(shared_data: Path, tmp_path: Path, kill: Killer) -> None:
     """Every fourth photo of a walk round a monument, of which SIFT leaves some out."""
     photos = sorted((shared_data / "saharov32" / "images").iterdir())[::4]

@@ -24,7 +24,9 @@ if TYPE_CHECKING:  # runs that need no network start without them
     from kornia.feature import ALIKED, LightGlue
 
 MAX_SIZE = 1024
-"""Larger photos are reduced to this longer side before detection, px."""
+"""Larger photos are reduced to this longer side before detection, px; panoramas to twice as much."""
+_PANORAMA = 2.0
+"""Ratio of the sides from which on a photo counts as two side by side: it shows that much more of a scene."""
 _NUM_DIMENSIONS = 128
 _HINT = "pip install 'loopsfm[aliked]', or take backend=sift"
 
@@ -57,8 +59,9 @@ class Networks:
         from kernels.inference import inference
 
         height, width = image.shape[:2]
+        longest = MAX_SIZE * (2 if max(height, width) >= _PANORAMA * min(height, width) else 1)
         pixels = torch.from_numpy(image.copy()).to(self.device).permute(2, 0, 1)[None].float() / 255
-        factor = min(MAX_SIZE / max(height, width), 1.0)
+        factor = min(longest / max(height, width), 1.0)
         if factor < 1:
             size = (round(height * factor), round(width * factor))
             pixels = interpolate(pixels, size, mode="bilinear", antialias=True)
