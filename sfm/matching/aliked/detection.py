@@ -16,6 +16,7 @@ _RADIUS = 2
 _TEMPERATURE = 0.1
 """Of the soft argmax, in units of scores."""
 _MIN_SCORE = 0.2
+"""Of keypoints; where a map has none above it, its mean."""
 _NUM_SUPPRESSIONS = 2
 """Rounds that look for peaks outside the windows of those found before."""
 

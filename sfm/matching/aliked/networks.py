@@ -114,8 +114,7 @@ def open_networks(config: AlikedConfig, num_threads: int = 1) -> Networks:
     weights = DETECTORS[config.detector]
     detector = ALIKED(model_name=weights.stem)
     detector.dkd = cast(DKD, Detection(config.max_keypoints))
-    # Its grid of pixels is made, not learned.
-    detector.load_state_dict(state_of(weights), strict=False)
+    detector.load_state_dict(state_of(weights))
     # None, whatever its annotation says: a name would fetch weights from the network.
     matcher = LightGlue(features=cast(str, None), weights=None, input_dim=_NUM_DIMENSIONS)
     matcher.load_state_dict(_renamed(state_of(MATCHER), matcher.conf.n_layers), strict=False)
