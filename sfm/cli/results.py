@@ -51,8 +51,10 @@ _EXPORT_HELP = "Write a model of OUT for another program.\n\n\b\n{}\n\n{}".forma
 @click.option(
     "--pairs-per-view", type=click.IntRange(min=1), help="Pairs for the depth of a photo.  [default: 3]"
 )
-@click.option("--points", type=click.IntRange(min=1), help="views: points of the cloud.  [default: 2000000]")
-@click.option("--full-size", is_flag=True, help="views: depth of the photos' size, not the network's.")
+@click.option(
+    "--points", type=click.IntRange(min=1), help="views, dense: points of the cloud.  [default: 2000000]"
+)
+@click.option("--full-size", is_flag=True, help="views, dense: at the photos' size, not the network's.")
 @click.option("--metres", is_flag=True, help="views: scaled to metres by the network's depth.")
 @click.option(
     "--as",
@@ -69,7 +71,9 @@ _EXPORT_HELP = "Write a model of OUT for another program.\n\n\b\n{}\n\n{}".forma
 @click.option(
     "--camera-size", type=click.FloatRange(min=0), help="scene.glb: depth of its cameras; 0 draws none."
 )
-@click.option("--strip-gps", is_flag=True, help="Take out of the photos where they were taken.")
+@click.option(
+    "--strip-gps", is_flag=True, help="3dgs, nerfstudio: take out of the photos where they were taken."
+)
 @_THREADS
 @click.option("-q", "--quiet", is_flag=True, help="Nothing but errors.")
 def export_command(

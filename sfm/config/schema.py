@@ -206,7 +206,7 @@ class RegisterConfig:
     max_models: Annotated[int, Ge(1)] = 50
     """At most this many separate models."""
     max_rounds: Annotated[int, Ge(0)] = 6
-    """Rounds of asking retrieval for more pairs once there are models; 0 switches the closed loop off."""
+    """Rounds of matching more pairs once there are models; 0 switches the closed loop off."""
     pairs_per_photo: Annotated[float, Ge(0)] = 6.0
     """Budget: about this many pairs a photo are matched, the first graph included, and fewer where the models
     need no more."""
@@ -284,11 +284,13 @@ class RefineConfig:
     """Refine focal lengths (not of cameras that the user gave)."""
     principal_point: Literal["evidence", "never", "always"] = "evidence"
     """Free the principal point in a last adjustment. evidence: of cameras shared by three photos or
-    more, where the log evidence supports it. COLMAP's mappers have only never and always."""
+    more, where observations say where it is (Akaike's criterion); with backend mast3r as never. COLMAP's
+    mappers have only never and always."""
     max_camera_model: Literal["SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV"] = "OPENCV"
-    """Richest model that a last adjustment may give to cameras that are SIMPLE_RADIAL or RADIAL, by the same
-    evidence, and likewise among fisheyes. SIMPLE_RADIAL: cameras keep the model that they have. FULL_OPENCV:
-    also THIN_PRISM_FISHEYE; few trainers read such cameras, but exports undistort them."""
+    """Richest model that a last adjustment may give to cameras that are SIMPLE_RADIAL or RADIAL, by log
+    evidence, and likewise among fisheyes; with backend mast3r SIMPLE_RADIAL, which means that cameras keep
+    the model that they have. FULL_OPENCV: also THIN_PRISM_FISHEYE; few trainers read such cameras, but
+    exports undistort them."""
     loss_function: LossFunction = "evidence"
     """Loss of that adjustment. evidence: CAUCHY where residuals have heavier tails than Gaussian ones, as
     those of photos have; else TRIVIAL, least squares."""

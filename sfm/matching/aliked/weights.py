@@ -86,7 +86,7 @@ DETECTORS = {
         3_946_667,
     ),
 }
-"""By the value of `aliked.detector`; the package brings all, `sfm weights` fetches the first."""
+"""By the value of `internal.aliked.detector`; the package brings all, `sfm weights` fetches the first."""
 MATCHER = PublishedFile(
     "aliked_lightglue",
     "https://github.com/cvg/LightGlue/releases/download/v0.1_arxiv/aliked_lightglue.pth",
