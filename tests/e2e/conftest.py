@@ -1,9 +1,10 @@
 """The `sfm` command as a user runs it, on the rendered scene."""
 
+import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pycolmap
@@ -13,6 +14,7 @@ from PIL import Image
 
 from sfm.cli import main
 from tests.conftest import MakeOnce
+from tests.faults.killing import Killer
 from tests.model_agreement import compare_models
 from tests.rooms import Shot, speckled, write_room
 
@@ -97,3 +99,27 @@ def assert_same_model(first: Path, second: Path) -> None:
     agreement = compare_models(*models)
     assert agreement.only_in_a == agreement.only_in_b == ()
     assert agreement.max_centre_difference <= 1e-3
+
+
+def assert_kills_change_nothing(
+    kill: Killer, folder: Path, words: Sequence[str | Path], num_kills: int
+) -> None:
+    """`sfm run` with these words, killed at a random moment of each part of it, goes on to the same model."""
+    rng = random.Random(0)
+
+    def run(name: str, kill_at: int = 0) -> tuple[int, int]:
+        (folder / name).mkdir(exist_ok=True)
+        return kill.run(folder / name, "run", *words, "-o", folder / name / "out", kill_at=kill_at)
+
+    def model(name: str) -> list[bytes]:
+        files = ("cameras.bin", "images.bin", "points3D.bin")
+        return [(folder / name / "out" / "sparse" / "0" / file).read_bytes() for file in files]
+
+    code, count = run("whole")
+    assert code == 0, (folder / "whole" / "said.txt").read_text()
+    for part in range(num_kills):
+        moment = 1 + rng.randrange(part * count // num_kills, (part + 1) * count // num_kills)
+        name = f"killed{part}"
+        assert run(name, moment)[0] == -9
+        assert run(name)[0] == 0, (folder / name / "said.txt").read_text()
+        assert model(name) == model("whole"), f"killed at change {moment} of {count}"

@@ -1,7 +1,6 @@
 """Mapper alignment from photos to models, with the oracle of a rendered scene in place of the network."""
 
 import json
-import random
 import shutil
 from itertools import combinations
 from pathlib import Path
@@ -11,7 +10,7 @@ import pycolmap
 import pytest
 
 from tests.conftest import MakeOnce
-from tests.e2e.conftest import Command, assert_same_model
+from tests.e2e.conftest import Command, assert_kills_change_nothing, assert_same_model
 from tests.faults.killing import Killer
 from tools.write_checkpoint import TINY_DUST3R, network_state, write_network
 
@@ -233,29 +232,12 @@ def test_a_killed_alignment_goes_on_to_the_same_model(
     num_kills: int, scene: Path, tmp_path: Path, kill: Killer
 ) -> None:
     """Killed while directions are inferred, sums are kept, or models are written."""
-    few, rng = ("internal.alignment.niter1=30", "internal.alignment.niter2=30"), random.Random(0)
     (tmp_path / "photos").mkdir()
     for photo in sorted((scene / "images").iterdir())[:3]:
         shutil.copy(photo, tmp_path / "photos")
-
-    def run(folder: str, kill_at: int = 0) -> tuple[int, int]:
-        oracle, out = f"internal.mast3r.oracle={scene}", tmp_path / folder / "out"
-        (tmp_path / folder).mkdir(exist_ok=True)
-        words = ("run", tmp_path / "photos", "-o", out, *OPTIONS, oracle, ALIGNED, *few)
-        return kill.run(tmp_path / folder, *words, kill_at=kill_at)
-
-    def model(folder: str) -> list[bytes]:
-        files = ("cameras.bin", "images.bin", "points3D.bin")
-        return [(tmp_path / folder / "out" / "sparse" / "0" / name).read_bytes() for name in files]
-
-    code, count = run("whole")
-    assert code == 0
-    for part in range(num_kills):
-        moment = 1 + rng.randrange(part * count // num_kills, (part + 1) * count // num_kills)
-        folder = f"killed{part}"
-        assert run(folder, moment)[0] == -9
-        assert run(folder)[0] == 0, (tmp_path / folder / "said.txt").read_text()
-        assert model(folder) == model("whole"), f"killed at change {moment} of {count}"
+    few = ("internal.alignment.niter1=30", "internal.alignment.niter2=30")
+    words = (tmp_path / "photos", *OPTIONS, f"internal.mast3r.oracle={scene}", ALIGNED, *few)
+    assert_kills_change_nothing(kill, tmp_path, words, num_kills)
 
 
 def test_other_matchers_have_no_pointmaps(scene: Path, tmp_path: Path, sfm_command: Command) -> None:

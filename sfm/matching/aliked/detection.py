@@ -36,16 +36,17 @@ class Detection(nn.Module):
         Returns lists of one item, as kornia's detection does: keypoints (n, 2) as x and y, with -1 and 1 in
         the centres of the first and last pixels, their scores (n,), and how far these spread in windows.
         """
-        height, width = scores.shape[2:]
-        peaks = _peaks(scores[0, 0])
-        chosen = peaks & (scores[0, 0] > _MIN_SCORE)
+        plane = scores[0, 0]
+        height, width = plane.shape
+        peaks = _peaks(plane)
+        chosen = peaks & (plane > _MIN_SCORE)
         if not chosen.any():
-            chosen = peaks & (scores[0, 0] > scores.mean())
+            chosen = peaks & (plane > plane.mean())
         row, column = chosen.nonzero(as_tuple=True)
-        best = scores[0, 0, row, column].argsort(descending=True, stable=True)[: self.max_keypoints]
+        best = plane[row, column].argsort(descending=True, stable=True)[: self.max_keypoints]
         row, column = row[best], column[best]
         steps = torch.arange(-_RADIUS, _RADIUS + 1, device=scores.device)
-        windows = scores[0, 0, row[:, None, None] + steps[:, None], column[:, None, None] + steps]
+        windows = plane[row[:, None, None] + steps[:, None], column[:, None, None] + steps]
         weights = (windows.flatten(1) / _TEMPERATURE).softmax(dim=1)
         offsets = torch.cartesian_prod(steps, steps).flip(1).to(scores)
         moved = weights @ offsets
