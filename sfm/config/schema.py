@@ -286,11 +286,11 @@ class RefineConfig:
     """Free the principal point in a last adjustment. evidence: of cameras shared by three photos or
     more, where observations say where it is (Akaike's criterion); with backend mast3r as never. COLMAP's
     mappers have only never and always."""
-    max_camera_model: Literal["SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV"] = "OPENCV"
+    max_camera_model: Literal["auto", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV"] = "auto"
     """Richest model that a last adjustment may give to cameras that are SIMPLE_RADIAL or RADIAL, by log
-    evidence, and likewise among fisheyes; with backend mast3r SIMPLE_RADIAL, which means that cameras keep
-    the model that they have. FULL_OPENCV: also THIN_PRISM_FISHEYE; few trainers read such cameras, but
-    exports undistort them."""
+    evidence, and likewise among fisheyes. SIMPLE_RADIAL: cameras keep the model that they have. auto: OPENCV,
+    and SIMPLE_RADIAL with backend mast3r. FULL_OPENCV: also THIN_PRISM_FISHEYE; few trainers read such
+    cameras, but exports undistort them."""
     loss_function: LossFunction = "evidence"
     """Loss of that adjustment. evidence: CAUCHY where residuals have heavier tails than Gaussian ones, as
     those of photos have; else TRIVIAL, least squares."""

@@ -34,6 +34,12 @@ _REQUIRED = {
     "cv2": "opencv-python-headless",
     "PIL": "pillow",
     "pillow_heif": "pillow-heif",
+    "trimesh": "trimesh",
+    "huggingface_hub": "huggingface_hub",
+    "httpx2": "httpx2",
+    "filelock": "filelock",
+    "threadpoolctl": "threadpoolctl",
+    "annotated_types": "annotated-types",
 }
 """Distribution by import name."""
 
@@ -138,10 +144,7 @@ def _probe(name: str, look: Callable[[], Row]) -> Row:
 def _pycolmap_build() -> Row:
     import pycolmap
 
-    if pycolmap.has_cuda:
-        return Row("pycolmap build", State.OK, "with CUDA")
-    cost = "SIFT and matching run on the CPU"
-    return Row("pycolmap build", State.NOTE, "CPU only", cost, "build pycolmap from source with CUDA")
+    return Row("pycolmap build", State.OK, "with CUDA" if pycolmap.has_cuda else "CPU only")
 
 
 def _torch_device() -> Row:
@@ -165,9 +168,7 @@ def _faiss_gpu() -> Row:
     if gpus:
         return Row("faiss GPU", State.OK, f"{gpus} GPU")
     remedy = "experts: replace faiss-cpu by faiss-gpu (never both in one environment)"
-    return Row(
-        "faiss GPU", State.NOTE, "none", "retrieval runs on the CPU: slower above 10,000 photos", remedy
-    )
+    return Row("faiss GPU", State.NOTE, "none", "codebooks are learned on the CPU, in more time", remedy)
 
 
 def _asmk() -> Row:

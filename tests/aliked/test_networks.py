@@ -125,29 +125,29 @@ def test_a_missing_file_is_named_with_its_place(tmp_path: Path, monkeypatch: pyt
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PublishedFile]:
-    """A file of 2 kB from a server on this machine."""
+    """A file of 2 kB from a server on this machine, for an empty weights folder."""
     archive = tmp_path / "small.pth"
     torch.save({"weight": torch.zeros(8, 8)}, archive)
     content = archive.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("LOOPSFM_WEIGHTS", str(tmp_path / "weights"))
     with serving(Behaviour(content)) as address:
-        yield PublishedFile("small", f"{address}/small.pth", digest, len(content), schemes=("http",))
+        url = f"{address}/small.pth"
+        yield PublishedFile("small", url, digest, len(content), "Apache-2.0", schemes=("http",))
 
 
 def test_a_file_is_fetched_and_checked(small: PublishedFile, tmp_path: Path) -> None:
-    folder = tmp_path / "weights"
+    path = small.fetch(SilentProgress())
 
-    path = small.fetch(folder, SilentProgress())
-
-    assert small.found(folder) == path == folder / "small.pth"
+    assert small.found() == path == tmp_path / "weights" / "small.pth"
 
 
-def test_a_fetched_file_with_another_checksum_is_not_kept(small: PublishedFile, tmp_path: Path) -> None:
+def test_a_fetched_file_with_another_checksum_is_not_kept(small: PublishedFile) -> None:
     with pytest.raises(WeightsError, match="SHA-256"):
-        replace(small, sha256="0" * 64).fetch(tmp_path / "weights", SilentProgress())
+        replace(small, sha256="0" * 64).fetch(SilentProgress())
 
-    assert small.found(tmp_path / "weights") is None
+    assert small.found() is None
 
 
 @needs_weights

@@ -3,7 +3,9 @@
 import importlib.machinery
 import importlib.util
 import json
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,13 @@ def test_this_installation_is_healthy(diagnosis: Diagnosis) -> None:
     assert diagnosis.is_healthy
     assert row(diagnosis, "import kernels").found == "ours"
     assert row(diagnosis, "pycolmap").found.startswith("4.")
+
+
+def test_every_dependency_is_looked_at(diagnosis: Diagnosis) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    dependencies = {re.split(r"[<>=]", one)[0].lower() for one in project["dependencies"]}
+
+    assert dependencies <= {row.name.lower() for row in diagnosis.rows}
 
 
 def test_what_is_not_there_says_its_cost(diagnosis: Diagnosis) -> None:

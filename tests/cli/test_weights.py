@@ -72,6 +72,20 @@ def test_as_json(folder: Path) -> None:
     assert [file["kind"] for file in listing["files"]] == ["network", "retrieval", "codebook"]
     assert not any(file["found"] for file in listing["files"])
     assert listing["files"][0]["expected_bytes"] == 2_754_555_424
+    assert [(file["file"], file["licence"]) for file in listing["aliked"]] == [
+        ("aliked-n16rot.pth", "BSD-3-Clause"),
+        ("aliked_lightglue.pth", "Apache-2.0"),
+    ]
+
+
+def test_learned_matches_do_not_follow_the_folder_of_mast3r(folder: Path, tmp_path: Path) -> None:
+    for folder_of_mast3r in (folder, tmp_path / "other"):
+        folder_of_mast3r.mkdir()
+        (folder_of_mast3r / "aliked-n16rot.pth").write_bytes(b"")
+
+    listing = json.loads(sfm("--json", f"mast3r.weights_dir={tmp_path / 'other'}").stdout)
+
+    assert listing["aliked"][0]["path"] == str(folder / "aliked-n16rot.pth")
 
 
 def test_a_download_is_pinned(

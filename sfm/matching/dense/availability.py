@@ -15,7 +15,7 @@ def why_not(config: Mast3rConfig) -> str:
 
     if config.device in ("auto", "cuda") and torch.cuda.is_available():
         return ""
-    return "no GPU that the network could run on; backend=mast3r takes it all the same"
+    return "no CUDA GPU; backend=mast3r takes it all the same"
 
 
 def has_weights(config: Mast3rConfig) -> bool:

@@ -250,8 +250,8 @@ class Mast3rBackend:
     def adapted(self, config: Config, collection: Collection) -> Config:
         """Thresholds in photo pixels that grow with the size of a network pixel.
 
-        Principal points and camera models stay as they are unless always freed. The test for evidence takes
-        observations for independent, but nearby dense matches err alike.
+        Principal points and camera models stay as they are unless the user asked for others. The test for
+        evidence takes observations for independent, but nearby dense matches err alike.
         """
         register = config.register
         mapper = register.colmap.made("incremental_mapper")
@@ -259,11 +259,11 @@ class Mast3rBackend:
         wide = max(mapper.abs_pose_max_error, 3 * error)
         colmap = register.colmap.but(filter_max_reproj_error=error, abs_pose_max_error=wide)
         scaled = replace(register, colmap=colmap)
-        principal_point = config.refine.principal_point
+        principal_point, richest = config.refine.principal_point, config.refine.max_camera_model
         refine = replace(
             config.refine,
             principal_point="never" if principal_point == "evidence" else principal_point,
-            max_camera_model="SIMPLE_RADIAL",
+            max_camera_model="SIMPLE_RADIAL" if richest == "auto" else richest,
         )
         return replace(config, register=scaled, refine=refine)
 
