@@ -12,7 +12,7 @@ import pycolmap
 
 from kernels.cross_matrices import cross_matrices
 
-from ..measures.observations import points_of_second, seen_by
+from ..measures.observations import points_of_second
 from ..measures.residuals import noise_px, redundancy
 from ..scene.camera_models import Freedom
 
@@ -124,9 +124,7 @@ def gather_of_cameras(
     num_directions = len(next(iter(freedoms.values())).names)
     if not chosen:
         return _nothing(num_directions)
-    image, ids, xy = _observations(model, chosen)
-    kept = _longest_tracks(image, ids, len(chosen), max_observations)
-    image, ids, xy = image[kept], ids[kept], xy[kept]
+    image, ids, xy = _observations(model, chosen, max_observations)
     points, point = np.unique(ids, return_inverse=True)
     xyz = np.array([model.point3D(int(i)).xyz for i in points]).reshape(-1, 3)
     centres = np.array([model.image(i).projection_center() for i in chosen])
@@ -199,18 +197,23 @@ def _nearby_images(model: pycolmap.Reconstruction, camera_ids: Collection[int]) 
     return sorted(sorted(ids, key=rank)[:_MAX_IMAGES])
 
 
-def _observations(model: pycolmap.Reconstruction, image_ids: Sequence[int]) -> tuple[Indices, Indices, Array]:
-    """Index of the image (M,), id of the point (M,) and position (M, 2) px of all observations.
+def _observations(
+    model: pycolmap.Reconstruction, image_ids: Sequence[int], max_observations: int
+) -> tuple[Indices, Indices, Array]:
+    """Index of the image (M,), id of the point (M,) and position (M, 2) px of those that are taken.
 
     Where two keypoints of an image observe one point, the first: an image counts once.
     """
-    seen = [seen_by(model.image(image_id)) for image_id in image_ids]
-    first = [np.sort(np.unique(ids, return_index=True)[1]) for ids, _ in seen]
-    return (
-        np.repeat(np.arange(len(seen)), [len(kept) for kept in first]),
-        np.concatenate([ids[kept] for (ids, _), kept in zip(seen, first, strict=True)]),
-        np.concatenate([xy[kept] for (_, xy), kept in zip(seen, first, strict=True)]),
-    )
+    seen = [model.image(image_id).get_observation_points2D() for image_id in image_ids]
+    of_image = [np.array([one.point3D_id for one in points2D], np.int64) for points2D in seen]
+    first = [np.sort(np.unique(ids, return_index=True)[1]) for ids in of_image]
+    image = np.repeat(np.arange(len(seen)), [len(kept) for kept in first])
+    ids = np.concatenate([ids[kept] for ids, kept in zip(of_image, first, strict=True)])
+    kept = _longest_tracks(image, ids, len(image_ids), max_observations)
+    image, ids, at = image[kept], ids[kept], np.concatenate(first)[kept]
+    # Each position that is read is an object of its own: only those that are taken.
+    xy = [seen[i][k].xy for i, k in zip(image.tolist(), at.tolist(), strict=True)]
+    return image, ids, np.array(xy, np.float64).reshape(-1, 2)
 
 
 def _longest_tracks(image: Indices, ids: Indices, num_images: int, max_observations: int) -> Mask:
