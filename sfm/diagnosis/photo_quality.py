@@ -13,15 +13,18 @@ import numpy.typing as npt
 import pycolmap
 
 from retrieval import Pair
+from sfm.mapping.growing.bundle_adjustment import OUTLIER_SIGMAS
 from sfm.mapping.measures.agreement import CONTRADICTED_PX, contradicted_matches, median_errors_px
 from sfm.mapping.measures.observations import PointTable, seen_by
 from sfm.mapping.measures.residual_ratio import residual_ratio
+from sfm.mapping.measures.residuals import noise_px
 from sfm.mapping.pose_consistency.pose_features import ModelEvidence
 from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities, pose_probabilities
 from sfm.mapping.scene.scene import Scene
 from sfm.types import PhotoQuality
 
 from .pose_covariance import PoseSigma, pose_sigmas
+from .pose_precision import precision
 
 _DIGITS = 4
 
@@ -69,7 +72,9 @@ def model_quality(
     errors = median_errors_px(scene, model, scene.view_graph.edges)
     inliers = {pair: scene.view_graph.edges[pair].num_inliers for pair in errors}
     seen = _Observations.of(model)
-    squares = float(np.nansum(seen.residuals_px**2))
+    residuals = seen.residuals_px[np.isfinite(seen.residuals_px)]
+    # One misplaced photo must not make all of them seem open; adjusting leaves nothing beyond.
+    squares = float(np.sum(np.minimum(residuals, OUTLIER_SIGMAS * noise_px(residuals)) ** 2))
     sigmas, why = pose_sigmas(
         model,
         options,
@@ -83,7 +88,11 @@ def model_quality(
         for name in pair:
             pairs_of[name].append(pair)
     evidence = ModelEvidence.of(scene, model, probability, deferred, errors_px=errors)
-    probabilities = replace(pose_probabilities(evidence), residual_ratio=residual_ratio(scene, model, errors))
+    probabilities = replace(
+        pose_probabilities(evidence),
+        residual_ratio=residual_ratio(scene, model, errors),
+        precision=precision(sigmas.values(), _extent(model)),
+    )
     photos = {}
     for name, mine in zip(seen.names, seen.slices, strict=True):
         sigma: PoseSigma | None = sigmas.get(name)

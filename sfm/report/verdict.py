@@ -29,7 +29,7 @@ class Facts:
     bent: int = 0
     """Models that fit their pairs much worse than each pair could be fitted."""
     unsure: int = 0
-    """Other models that are likelier wrong than right."""
+    """Other models that are likelier wrong than right, or imprecise."""
     failed_steps: tuple[str, ...] = ()
     """Steps that failed after there were models."""
     skipped: int = 0
@@ -104,6 +104,15 @@ def unsure_in_words(index: int, right: float) -> str:
         f"Model {index} is right with a probability of {100 * right:.0f} %: pairs of photos that are "
         "probably true do not agree with it, or photos do not show what they should. Look in the 3D view at "
         "the photos that are in doubt or have few pairs. More photos there, with more overlap, will help."
+    )
+
+
+def imprecise_in_words(index: int) -> str:
+    """That a model is probably imprecise, and what to do."""
+    return (
+        f"Model {index} is probably imprecise: its points hardly determine its poses and cameras, so that "
+        "noise alone can move photos by more than 2° or 2 % of its extent. More photos in between, with more "
+        "overlap, and the original photos with their EXIF help."
     )
 
 

@@ -60,6 +60,7 @@ def test_the_figures_of_a_sound_model(ring: tuple[Path, pycolmap.Reconstruction]
     quality, doubted = measured(database, model)
 
     assert not doubted
+    assert (quality.probabilities.precision or 0) > 0.99
     assert quality.photos.keys() == {model.image(i).name for i in model.reg_image_ids()}
     observations = {model.image(i).name: model.image(i).num_points3D for i in model.reg_image_ids()}
     residuals = [quality.photos[name].residual_px or 0.0 for name in observations]

@@ -20,7 +20,7 @@ from ..scene.linear_solver import with_linear_solver
 from ..scene.session import MapperSession
 
 _MANY = 40  # images
-_OUTLIER_SIGMAS = 6.0
+OUTLIER_SIGMAS = 6.0
 """Residuals above this multiple of the noise of keypoints are outliers."""
 
 
@@ -69,7 +69,7 @@ def refine_until_stable(session: MapperSession, why: str, journal: Journal) -> N
     _complete_and_adjust(session, settling, options.settling_ba, rounds=rounds)
     limited = copy.copy(options.mapper)
     noise = noise_px(residual_lengths(session.reconstruction))
-    limited.filter_max_reproj_error = min(options.mapper.filter_max_reproj_error, _OUTLIER_SIGMAS * noise)
+    limited.filter_max_reproj_error = min(options.mapper.filter_max_reproj_error, OUTLIER_SIGMAS * noise)
     _filter(session, limited)
     _note(session, why, before, started, journal, max_error_px=round(limited.filter_max_reproj_error, 3))
 

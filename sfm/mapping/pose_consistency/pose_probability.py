@@ -83,6 +83,14 @@ class PoseProbabilities:
     alternatives: tuple[Alternative, ...]
     residual_ratio: float | None = None
     """As `measures.residual_ratio`; None where nobody looked."""
+    precision: float | None = None
+    """That noise leaves nearly all poses near the true ones, where none is misplaced; None where nobody
+    looked."""
+
+    @property
+    def is_imprecise(self) -> bool:
+        """Whether its observations probably leave its poses open."""
+        return self.precision is not None and self.precision < _LIKELIER_WRONG
 
     @property
     def is_wrong(self) -> bool:
