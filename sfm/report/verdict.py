@@ -81,11 +81,19 @@ def _caveats(facts: Facts, *, is_whole: bool) -> Iterator[str]:
     if facts.ambiguous:
         yield "it may be folded: places look alike" if is_whole else "places look alike"
     elif facts.unsure:
-        yield "it is probably not right everywhere" if is_whole else f"{facts.unsure} probably not right"
+        wrong = _models(facts, facts.unsure)
+        yield "it is probably not right everywhere" if is_whole else f"{wrong} probably not right"
     if facts.bent:
-        yield "it is probably bent" if is_whole else f"{facts.bent} probably bent"
+        yield "it is probably bent" if is_whole else f"{_models(facts, facts.bent)} probably bent"
     if facts.failed_steps:
         yield f"but not all was done: {', '.join(facts.failed_steps)} failed"
+
+
+def _models(facts: Facts, count: int) -> str:
+    """So many models, by the number alone where the sentence has just spoken of models."""
+    if facts.registered == facts.readable:
+        return str(count)
+    return f"{count} {'model' if count == 1 else 'models'}"
 
 
 def bent_in_words(index: int, residual_ratio: float) -> str:

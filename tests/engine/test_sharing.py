@@ -111,6 +111,11 @@ SOUND = Facts(readable=8, registered=8, num_models=1)
             replace(SOUND, num_models=3, unsure=2, bent=1),
             "Every photo is in, in 3 separate models, 2 probably not right, 1 probably bent",
         ),
+        (replace(SOUND, registered=6, unsure=1), "2 photos are not in any model, 1 model probably not right"),
+        (
+            replace(SOUND, registered=7, num_models=4, unsure=2, bent=1),
+            "1 photo is not in any model, 2 models probably not right, 1 model probably bent",
+        ),
         (
             replace(SOUND, unsure=1, ambiguous=True),
             "Every photo is in one model, it may be folded: places look alike",
