@@ -16,6 +16,7 @@ Run = Mapping[str, Any]
 _HIGH_ERROR_PX = 1.5
 _SHORT_TRACKS = 2.6
 _MAX_SUSPECTS = 20
+_NEARLY_SURE = 0.995  # from here on a rounded probability would be 100 %
 _MAX_NAMED = 10
 _MAX_SHOWN = 3
 _FEW_SUSPECTS = (
@@ -83,7 +84,7 @@ def tiles(run: Run) -> tuple[Tile, ...]:
             Tile(
                 "Reprojection error", f"{largest['mean_reprojection_error_px']:.2f} px", "mean, largest model"
             ),
-            *_probability(largest),
+            *_probabilities(largest),
             Tile("Track length", f"{largest['mean_track_length']:.1f}", "photos a point, mean"),
         ]
     matcher = f" by {run['backend']}" if run.get("backend") else ""
@@ -99,9 +100,11 @@ def tiles(run: Run) -> tuple[Tile, ...]:
     return tuple(found)
 
 
-def _probability(model: Mapping[str, Any]) -> Iterator[Tile]:
-    if (chance := model.get("probability")) is not None:
-        yield Tile("Not folded or bent", f"{100 * chance:.0f} %", "probability, largest model")
+def _probabilities(model: Mapping[str, Any]) -> Iterator[Tile]:
+    for key, what in (("probability", "Not folded or bent"), ("precision", "Exact to 2° and 2 %")):
+        if (chance := model.get(key)) is not None:
+            share = f"{100 * chance:.0f} %" if chance < _NEARLY_SURE else "over 99 %"
+            yield Tile(what, share, "probability, largest model")
 
 
 def _skipped(photos: Mapping[str, Any]) -> str:

@@ -18,6 +18,8 @@ HALF_EXTENT = 8.0
 _FAR = 1e100
 """Coordinates beyond, which a foreign model may have, would overflow when squared."""
 
+_COLOURLESS = 200  # grey
+
 
 _SPHERICAL = np.array([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
 """Corners drawn for a camera that sees all around and has none."""
@@ -86,7 +88,9 @@ def scene_model(
 def _points(model: pycolmap.Reconstruction) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     points = list(model.points3D.values())
     xyz = np.array([point.xyz for point in points], dtype=np.float64).reshape(-1, 3)
-    return xyz, np.array([point.color for point in points], dtype=np.uint8).reshape(-1, 3)
+    rgb = np.array([point.color for point in points], dtype=np.uint8).reshape(-1, 3)
+    # Without photos all are black, which nobody sees on the dark ground.
+    return xyz, rgb if rgb.any() else np.full_like(rgb, _COLOURLESS)
 
 
 def _cameras(
