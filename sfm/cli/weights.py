@@ -103,7 +103,6 @@ def _fetch_missing(folder: Path, given: Path | None, progress: Progress) -> None
 
 def _lines(folder: Path, files: Sequence[FoundFile]) -> list[str]:
     from sfm.mast3r.weights.licence import LICENCE_NOTICE
-    from sfm.mast3r.weights.weights import weights_folder
     from sfm.matching.aliked.weights import DETECTOR, MATCHER
 
     lines = [f"folder      {folder}", ""]
@@ -125,11 +124,10 @@ def _lines(folder: Path, files: Sequence[FoundFile]) -> list[str]:
             lines.append(f"{'':11} {folder / stem}")
         lines.append("")
     for one in (DETECTOR, MATCHER):
-        path = one.found()
+        is_there = one.found() is not None
         size = f"{one.num_bytes / 1e6:,.1f} MB, {one.licence}"
-        lines += [f"{'aliked':<11} {'found' if path else 'missing':<11} {size}"]
-        lines += [f"{'':11} {path or weights_folder() / one.file}"]
-        lines += [*([] if path else [f"{'':11} {one.url}"]), ""]
+        lines += [f"{'aliked':<11} {'found' if is_there else 'missing':<11} {size}", f"{'':11} {one.place}"]
+        lines += [*([] if is_there else [f"{'':11} {one.url}"]), ""]
     if any(file.path is None for file in files):
         lines += ["To fetch what is missing of mast3r's: sfm weights --download", ""]
     if any(one.found() is None for one in (DETECTOR, MATCHER)):
@@ -139,7 +137,6 @@ def _lines(folder: Path, files: Sequence[FoundFile]) -> list[str]:
 
 def _as_json(folder: Path, files: Sequence[FoundFile]) -> dict[str, object]:
     from sfm.mast3r.weights.licence import LICENCE_NOTICE
-    from sfm.mast3r.weights.weights import weights_folder
     from sfm.matching.aliked.weights import DETECTOR, MATCHER
 
     return {
@@ -161,7 +158,7 @@ def _as_json(folder: Path, files: Sequence[FoundFile]) -> dict[str, object]:
             {
                 "file": one.file,
                 "found": one.found() is not None,
-                "path": str(one.found() or weights_folder() / one.file),
+                "path": str(one.place),
                 "expected_bytes": one.num_bytes,
                 "url": one.url,
                 "licence": one.licence,

@@ -69,7 +69,7 @@ def model_quality(
         probability: that each verified pair is true.
         deferred: pairs that may be inconsistent.
     """
-    errors = median_errors_px(scene, model, scene.view_graph.edges)
+    errors, extent = median_errors_px(scene, model, scene.view_graph.edges), _extent(model)
     inliers = {pair: scene.view_graph.edges[pair].num_inliers for pair in errors}
     seen = _Observations.of(model)
     residuals = seen.residuals_px[np.isfinite(seen.residuals_px)]
@@ -91,7 +91,7 @@ def model_quality(
     probabilities = replace(
         pose_probabilities(evidence),
         residual_ratio=residual_ratio(scene, model, errors),
-        precision=precision(sigmas.values(), _extent(model)),
+        precision=precision(sigmas.values(), extent),
     )
     photos = {}
     for name, mine in zip(seen.names, seen.slices, strict=True):
@@ -107,7 +107,7 @@ def model_quality(
             contradicted=round(contradicted_of(pairs_of[name], errors, inliers, deferred), _DIGITS),
             probability=probabilities.photos[name] if len(seen.names) > 1 else None,  # no pair judges one
         )
-    return ModelQuality(photos, errors, evidence.agreeing, inliers, _extent(model), probabilities)
+    return ModelQuality(photos, errors, evidence.agreeing, inliers, extent, probabilities)
 
 
 def contradicted_of(

@@ -22,8 +22,20 @@ _UNDERSTATED = 4.0
 def precision(sigmas: Iterable[PoseSigma], extent: float) -> float | None:
     """The probability that as many poses of a model as it needs are within 2° and 2 % of its extent.
 
-    The larger of both errors is taken for normal. Errors of photos that share a camera come together: the
-    probability is that of the photo up to which a model may lack. None where no standard deviation is known.
+    The larger of both errors is taken for normal. None where no standard deviation is known.
+
+    Args:
+        sigmas: as for `formal_deviation`.
+        extent: likewise.
+    """
+    formal = formal_deviation(sigmas, extent)
+    return None if formal is None else round(chance_within(_UNDERSTATED * formal), 4)
+
+
+def formal_deviation(sigmas: Iterable[PoseSigma], extent: float) -> float | None:
+    """The standard deviation of the pose up to which a model may lack, in units of the largest error.
+
+    Errors of photos that share a camera come together, so one stands for all. None where none is known.
 
     Args:
         sigmas: formal, with points and free intrinsics marginalised.
@@ -33,7 +45,9 @@ def precision(sigmas: Iterable[PoseSigma], extent: float) -> float | None:
         (max(one.rotation_deg / _MAX_TURN_DEG, one.position / (_MAX_SHIFT * extent)) for one in sigmas),
         reverse=True,
     )
-    if not largest:
-        return None
-    deviation = _UNDERSTATED * largest[int(WRONG_SHARE * len(largest))]
-    return round(math.erf(1 / (math.sqrt(2) * deviation)), 4) if deviation > 0 else 1.0
+    return largest[int(WRONG_SHARE * len(largest))] if largest else None
+
+
+def chance_within(deviation: float) -> float:
+    """That a normal error of this standard deviation is at most 1."""
+    return math.erf(1 / (math.sqrt(2) * deviation)) if deviation > 0 else 1.0

@@ -12,6 +12,8 @@ import pycolmap
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from kernels.median_deviation import median_deviation
+
 _TRIALS = 300
 _REWEIGHTINGS = 50
 _SIGMAS = 2.5
@@ -148,7 +150,7 @@ def _rotation(candidates: Array) -> Array:
     angles = np.array([_angles(candidate, candidates) for candidate in candidates])
     median = np.median(angles, axis=1)
     best = int(np.argmin(median))
-    near = angles[best] <= max(_SIGMAS * 1.4826 * float(median[best]), 1e-9)
+    near = angles[best] <= max(_SIGMAS * median_deviation(angles[best]), 1e-9)
     return np.asarray(Rotation.from_matrix(candidates[near]).mean().as_matrix())
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pycolmap
 from scipy.spatial.transform import Rotation
 
+from kernels.median_deviation import median_deviation
+
 from .scatter import scatter_covariance
 from .values import Array, MetricPose, PairObservations
 
 _STEP = 1e-6
 _MIN_INLIERS = 8
-_NORMAL = 1.4826
-"""Standard deviation of normal errors, as a multiple of their median distance from the median."""
 
 
 def depth_pose(pair: PairObservations, *, max_error_px: float, seed: int) -> MetricPose | None:
@@ -61,7 +61,7 @@ def _scale_variance(ratios: Array) -> float:
     if not len(logs):
         return 0.0
     middle = float(np.median(logs))
-    spread = _NORMAL * float(np.median(np.abs(logs - middle)))
+    spread = median_deviation(logs - middle)
     return 0.5 * (middle**2 + spread**2)
 
 

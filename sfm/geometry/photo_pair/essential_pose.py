@@ -7,6 +7,8 @@ import pycolmap
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from kernels.median_deviation import median_deviation
+
 from .epipolar import moved, signed_sampson_px, tangents
 from .length import Votes, log_lengths, votes
 from .scatter import scatter_covariance
@@ -14,7 +16,7 @@ from .values import Array, MetricPose, PairObservations
 
 _STEP = 1e-6
 _ROUNDS = 4
-_NORMAL, _MAX_SIGMAS = 1.4826, 3.0
+_MAX_SIGMAS = 3.0
 _MIN_INLIERS = 8
 """With fewer, five parameters and their scatter are not known."""
 
@@ -99,7 +101,7 @@ def _refined(
 
 def _reach(residuals: Array) -> float:
     """Up to which errors matches count: at the edges of things dense matches err by pixels."""
-    return _MAX_SIGMAS * _NORMAL * float(np.median(np.abs(residuals)))
+    return _MAX_SIGMAS * median_deviation(residuals)
 
 
 def _mean_length(by_photo: list[Votes | None], moved_logs: tuple[Array, Array, Array]) -> float:

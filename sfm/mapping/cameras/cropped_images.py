@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pycolmap
 
+from kernels.median_deviation import median_deviation
+
 from ..scene.camera_models import sigma_of_principal_point
 from .focal_groups import SAME_FOCAL
 from .group_adjustment import (
@@ -34,7 +36,6 @@ from .linearized_observations import MIN_SIGMA_PX
 
 _MOST_TOGETHER = 100
 """Images that are adjusted together: the time grows with the cube of their number."""
-_NORMAL = 1.4826  # standard deviation over median absolute deviation, of normal values
 _WORSE = 1.5
 """Smallest ratio of a single crop's error, with a centred principal point, to the typical image's. In a bent
 model, too, a principal point of its own explains each image a little better."""
@@ -159,8 +160,7 @@ def _are_clear(crops: Sequence[CroppedImage]) -> bool:
 def _share_focal(crops: Sequence[CroppedImage]) -> bool:
     """Whether their focal lengths differ as little as those of one lens: a wrong model pulls them apart."""
     logs = np.log([crop.focal_px for crop in crops])
-    deviation = _NORMAL * float(np.median(np.abs(logs - np.median(logs))))
-    return bool(deviation <= np.log(SAME_FOCAL))
+    return bool(median_deviation(logs - np.median(logs)) <= np.log(SAME_FOCAL))
 
 
 def _size(model: pycolmap.Reconstruction, image_id: int) -> tuple[int, int]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.median_deviation import NORMAL
+
 MIN_POINTS = 12
 _MAX_SPREAD = 0.2  # relative; beyond it the image's depth is not used for other points
 _FINE_SPREAD = 0.12  # the length of a translation is off by less, whatever the depth is worth
@@ -93,7 +95,7 @@ def weighted_median(values: Array, weights: Array) -> float:
 
 def relative_spread(values: Array, weights: Array, centre: float) -> float:
     """Standard deviation relative to `centre`, from the weighted median absolute deviation."""
-    return 1.4826 * weighted_median(np.abs(values / centre - 1), weights)
+    return NORMAL * weighted_median(np.abs(values / centre - 1), weights)
 
 
 def _spread(fitted: Array, model_depth: Array, weights: Array) -> float:
@@ -105,7 +107,7 @@ def _line(depth: Array, model_depth: Array, weights: Array, scale: float) -> tup
     slope, shift = scale, 0.0
     for _ in range(_NUM_STEPS):
         error = (slope * depth + shift) / model_depth - 1
-        width = 1.345 * max(1.4826 * weighted_median(np.abs(error), weights), 1e-4)
+        width = 1.345 * max(NORMAL * weighted_median(np.abs(error), weights), 1e-4)
         root = np.sqrt(weights * np.minimum(1.0, width / np.maximum(np.abs(error), 1e-12))) / model_depth
         system = np.column_stack((depth, np.ones_like(depth))) * root[:, None]
         (slope, shift), *_ = np.linalg.lstsq(system, model_depth * root, rcond=None)

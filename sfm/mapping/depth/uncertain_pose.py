@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from kernels.median_deviation import median_deviation
+
 _NUM_ROUNDS = 8
 _NUM_INDEPENDENT = 10  # errors of depth in one image, however many points it lifts: neighbours err alike
 _MAX_SIGMAS = 3.0
@@ -70,7 +72,7 @@ def refine_pose(
         axes, sigmas = _axes(some, pose, focal, sigma_px)
         errors = _errors(some.xyz, seen_some, pose, axes) * focal
         distances = np.linalg.norm(errors / sigmas, axis=1, keepdims=True)
-        width = max(1.4826 * float(np.median(distances)), 1.0)
+        width = max(median_deviation(distances), 1.0)
         weights = focal / sigmas * np.sqrt(np.array([share, 1.0]) / (1 + (distances / width) ** 2))
 
         def residuals(pose: Array, axes: Array = axes, weights: Array = weights) -> Array:

@@ -42,6 +42,11 @@ class PublishedFile:
         """The file in the weights folder, else in the package that brings it; None where it is missing."""
         return next((path for path in self._places() if path.is_file()), None)
 
+    @property
+    def place(self) -> Path:
+        """Where the file is, else where it is to be put."""
+        return self.found() or weights_folder() / self.file
+
     def fetch(self, progress: Progress) -> Path:
         """Download the file into the weights folder, going on where an earlier call was interrupted.
 

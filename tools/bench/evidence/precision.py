@@ -19,16 +19,16 @@ from pathlib import Path
 
 import numpy as np
 from harness.arguments import file_to_write, program
-from metrics.mapper_scores import read_models, score
-from scipy.special import erf
+from metrics.mapper_scores import box_diagonal, read_models, score
 
+from sfm.diagnosis.pose_covariance import PoseSigma
+from sfm.diagnosis.pose_precision import chance_within, formal_deviation
 from sfm.evaluation import load_ground_truth
 from sfm.mapping.pose_consistency.pose_probability import WRONG_SHARE
 
 _CONSTANTS = np.arange(0.5, 15.1, 0.5)
 _LEAST = 0.01  # chance of anything
 _MIN_IMAGES = 3
-_MAX_TURN_DEG, _MAX_SHIFT = 2.0, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class _Model:
     kind: str
     probability: float
     deviation: float
-    """Formal, of the photo up to which it may lack, in units of the largest error."""
+    """As `formal_deviation`."""
     is_right: bool
 
 
@@ -67,16 +67,16 @@ def _models(kind: str, truth: str, run: str) -> list[_Model]:
     found = []
     for index, placed in enumerate(record["models"]):
         qualities = [o["quality"] for o in record["outcomes"] if o["model"] == index and o["quality"]]
-        sigmas = [(q["sigma_rotation_deg"], q["sigma_position"]) for q in qualities]
-        sigmas = [one for one in sigmas if None not in one]
+        sigmas = [
+            PoseSigma(q["sigma_position"], q["sigma_rotation_deg"])
+            for q in qualities
+            if not q["why_no_sigma"]
+        ]
         (poses,) = read_models(Path(run) / placed["path"])
-        if len(poses) < _MIN_IMAGES or not sigmas or placed["probability"] is None:
+        deviation = formal_deviation(sigmas, box_diagonal(poses, poses))
+        if len(poses) < _MIN_IMAGES or deviation is None or placed["probability"] is None:
             continue
-        centres = np.array([pose.inverse().translation for pose in poses.values()])
-        units = _MAX_TURN_DEG, _MAX_SHIFT * np.linalg.norm(np.ptp(centres, axis=0))
-        worst = np.sort((np.array(sigmas) / units).max(axis=1))[::-1]
         right = score([poses], known).right >= (1 - WRONG_SHARE) * len(poses)
-        deviation = float(worst[int(WRONG_SHARE * len(worst))])
         found.append(_Model(kind, placed["probability"], round(deviation, 6), right))
     return found
 
@@ -86,7 +86,7 @@ def _loss(models: Sequence[_Model], constant: float) -> float:
     number = Counter(one.kind for one in models)
     total = 0.0
     for one in models:
-        near = erf(1 / (np.sqrt(2) * constant * one.deviation)) if constant * one.deviation else 1.0
+        near = chance_within(constant * one.deviation)
         chance = np.clip(one.probability * near, _LEAST, 1 - _LEAST)
         total -= np.log(chance if one.is_right else 1 - chance) / number[one.kind]
     return round(float(total) / len(number), 4)
